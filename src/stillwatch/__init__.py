@@ -1,0 +1,99 @@
+"""Stillwatch: distill a heavy anomaly detector into one small, safe file that scores raw rows in microseconds.
+
+>>> import stillwatch as sw
+>>> sw.__version__
+'0.1.0'
+
+Importing this loads no torch and no scikit-learn; `distill` loads them when it is called. Higher scores are more abnormal,
+and label 1 is an anomaly, everywhere.
+"""
+
+from __future__ import annotations
+
+import logging as _logging
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+from stillwatch.artifact.parity import Verification, verify
+from stillwatch.errors import (
+    ArtifactError,
+    AuditError,
+    CalibrationError,
+    DigestError,
+    InputError,
+    MissingExtraError,
+    ProtocolError,
+    SchemaError,
+    StillwatchError,
+    StudentError,
+    TableError,
+    TeacherError,
+)
+from stillwatch.evaluate import Evaluation, evaluate
+from stillwatch.scorer import Scorer, Verdict, load
+from stillwatch.table.schema import Column, Schema
+from stillwatch.table.schema import inspect_table as inspect
+
+if TYPE_CHECKING:
+    from stillwatch.distillation.distill import distill
+    from stillwatch.distillation.result import Distillation
+    from stillwatch.knowledge.knowledge import Knowledge
+    from stillwatch.students.mlp import MLP
+    from stillwatch.students.protocol import Student
+    from stillwatch.teachers.protocol import Teacher
+
+__all__ = [
+    "MLP",
+    "ArtifactError",
+    "AuditError",
+    "CalibrationError",
+    "Column",
+    "DigestError",
+    "Distillation",
+    "Evaluation",
+    "InputError",
+    "Knowledge",
+    "MissingExtraError",
+    "ProtocolError",
+    "Schema",
+    "SchemaError",
+    "Scorer",
+    "StillwatchError",
+    "Student",
+    "StudentError",
+    "TableError",
+    "Teacher",
+    "TeacherError",
+    "Verdict",
+    "Verification",
+    "distill",
+    "evaluate",
+    "inspect",
+    "load",
+    "verify",
+]
+
+# Scoring must not pay for training: these names are imported when they are first asked for.
+_LATE = {
+    "distill": "stillwatch.distillation.distill",
+    "Distillation": "stillwatch.distillation.result",
+    "Knowledge": "stillwatch.knowledge.knowledge",
+    "MLP": "stillwatch.students.mlp",
+    "Student": "stillwatch.students.protocol",
+    "Teacher": "stillwatch.teachers.protocol",
+}
+
+_logging.getLogger("stillwatch").addHandler(_logging.NullHandler())
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LATE:
+        from importlib import import_module
+
+        return getattr(import_module(_LATE[name]), name)
+    raise AttributeError(f"module 'stillwatch' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,261 @@
+"""Follow the shape of every value through a graph: the last gate of the audit.
+
+Standard operators alone do not make a graph harmless: twenty `Concat` nodes that double, one `OneHot` of depth 2^40 or a
+`MatMul` that meets itself allocate terabytes. So every shape is computed before anything runs. A shape is a tuple of sizes;
+`ROWS` stands for the number of rows and may only come first. Since no rule lets an operator mix, drop or repeat rows, what
+passes also scores each row by itself: a score never depends on the batch that it stands in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from math import prod
+
+import numpy as np
+from onnx import AttributeProto, NodeProto, TensorProto
+
+from stillwatch.artifact.quote import quote
+from stillwatch.artifact.trees import check_trees
+from stillwatch.errors import AuditError
+
+Shape = tuple[int, ...]
+
+ROWS = -1
+MOST_ELEMENTS = 1 << 20
+"""Elements of one computed value, for each row."""
+MOST_WORK = 1 << 27
+"""Elements computed and weights multiplied by, over the whole graph, for each row."""
+
+
+@dataclass(frozen=True)
+class Call:
+    """One node as its rule sees it: the shapes of its inputs, and the integers that steer it."""
+
+    node: NodeProto
+    inputs: tuple[Shape, ...]
+    constants: tuple[TensorProto | None, ...]
+
+    def fail(self, problem: str) -> AuditError:
+        """Build the error that names this node."""
+        return AuditError(f"audit shape: {self.node.op_type} giving {quote(self.node.output[0])}: {problem}")
+
+    def integer(self, name: str, default: int) -> int:
+        """Read an integer attribute."""
+        found = [attribute for attribute in self.node.attribute if attribute.name == name]
+        if found and found[0].type != AttributeProto.INT:
+            raise self.fail(f"{name} is no integer")
+        return int(found[0].i) if found else default
+
+    def integers(self, name: str, position: int) -> list[int] | None:
+        """Read a list of integers that is an attribute or, in later opsets, a constant input."""
+        for attribute in self.node.attribute:
+            if attribute.name == name:
+                return list(attribute.ints)
+        if position >= len(self.node.input) or not self.node.input[position]:
+            return None
+        tensor = self.constants[position]
+        if tensor is None or tensor.data_type != TensorProto.INT64 or len(tensor.dims) > 1:
+            raise self.fail(f"{name} must be stored integers")
+        return [int(i) for i in (np.frombuffer(tensor.raw_data, "<i8") if tensor.raw_data else tensor.int64_data)]
+
+    def axis(self, value: int, rank: int) -> int:
+        """Turn a possibly negative axis into a position; the axis of the rows is nobody's."""
+        axis = value + rank if value < 0 else value
+        if not 0 <= axis < rank:
+            raise self.fail(f"axis {value} of {rank}")
+        return axis
+
+
+def check_shapes(
+    inputs: dict[str, int], tensors: Iterable[TensorProto], nodes: Iterable[NodeProto]
+) -> dict[str, Shape]:
+    """Compute the shape of every value, by name.
+
+    Parameters
+    ----------
+    inputs
+        Input -> number of columns.
+    tensors, nodes
+        Of a graph whose operators, tensors and names have been checked.
+
+    Raises
+    ------
+    AuditError
+        Shapes do not fit or are not known beforehand, rows are mixed, or a value is too large.
+    """
+    shapes: dict[str, Shape] = {name: (ROWS, columns) for name, columns in inputs.items()}
+    constants = {tensor.name: tensor for tensor in tensors}
+    shapes |= {name: tuple(tensor.dims) for name, tensor in constants.items()}
+    shapes[""] = ()  # an optional input that is left out
+    work = 0
+    for node in nodes:
+        call = Call(
+            node,
+            tuple(shapes[name] for name in node.input),
+            tuple(constants.get(name) for name in node.input),
+        )
+        given = _infer(call)
+        if len(given) != len(node.output):
+            raise call.fail(f"{len(node.output)} outputs, expected {len(given)}")
+        for name, shape in zip(node.output, given, strict=True):
+            if ROWS in shape[1:]:
+                raise call.fail("rows must come first")
+            if _elements(shape) > MOST_ELEMENTS:
+                raise call.fail(f"{_elements(shape):,} elements a row, at most {MOST_ELEMENTS:,} allowed")
+            shapes[name] = shape
+            work += _elements(shape)
+        if node.op_type in ("Gemm", "MatMul"):
+            work += _elements(call.inputs[1])
+        if work > MOST_WORK:
+            raise call.fail(f"the graph needs more than {MOST_WORK:,} steps a row")
+    return shapes
+
+
+def _elements(shape: Shape) -> int:
+    """Elements for one row."""
+    return abs(prod(shape))
+
+
+def _infer(call: Call) -> tuple[Shape, ...]:
+    rule, least, most = RULES[call.node.op_type]
+    if not least <= len(call.inputs) <= most or not all(call.node.input[:least]):
+        raise call.fail(f"{len(call.inputs)} inputs, expected {least} to {most}")
+    return rule(call)
+
+
+def _same(call: Call) -> tuple[Shape, ...]:
+    return (call.inputs[0],)
+
+
+def _clip(call: Call) -> tuple[Shape, ...]:
+    if any(shape for shape in call.inputs[1:]):
+        raise call.fail("bounds must be single numbers")
+    return (call.inputs[0],)
+
+
+def _broadcast(call: Call) -> tuple[Shape, ...]:
+    rank = max(len(shape) for shape in call.inputs)
+    padded = [(1,) * (rank - len(shape)) + shape for shape in call.inputs]
+    sizes = []
+    for column in zip(*padded, strict=True):
+        found = {size for size in column if size != 1}
+        if len(found) > 1:
+            raise call.fail(f"shapes {quote(call.inputs)} do not fit")
+        sizes.append(found.pop() if found else 1)
+    return (tuple(sizes),)
+
+
+def _concat(call: Call) -> tuple[Shape, ...]:
+    first = call.inputs[0]
+    axis = call.axis(call.integer("axis", 0), len(first))
+    for shape in call.inputs:
+        if len(shape) != len(first) or shape[axis] == ROWS or _without(shape, axis) != _without(first, axis):
+            raise call.fail(f"shapes {quote(call.inputs)} do not fit, or rows are joined")
+    return ((*first[:axis], sum(shape[axis] for shape in call.inputs), *first[axis + 1 :]),)
+
+
+def _split(call: Call) -> tuple[Shape, ...]:
+    shape, parts = call.inputs[0], len(call.node.output)
+    axis = call.axis(call.integer("axis", 0), len(shape))
+    size = shape[axis]
+    sizes = call.integers("split", 1)
+    if sizes is None:
+        sizes = [size // parts] * parts
+    if size == ROWS or sum(sizes) != size or len(sizes) != parts or min(sizes) < 0:
+        raise call.fail(f"{size} columns cannot be split into {quote(sizes)}")
+    return tuple((*shape[:axis], part, *shape[axis + 1 :]) for part in sizes)
+
+
+def _gather(call: Call) -> tuple[Shape, ...]:
+    data, index = call.inputs
+    axis = call.axis(call.integer("axis", 0), len(data))
+    if data[axis] == ROWS:
+        raise call.fail("rows are picked")
+    return ((*data[:axis], *index, *data[axis + 1 :]),)
+
+
+def _one_hot(call: Call) -> tuple[Shape, ...]:
+    depth, index = call.integers("depth", 1), call.inputs[0]
+    if depth is None or len(depth) != 1 or depth[0] < 1 or call.inputs[2] != (2,):
+        raise call.fail("depth must be one stored positive integer, and values two")
+    axis = call.axis(call.integer("axis", -1), len(index) + 1)
+    return ((*index[:axis], depth[0], *index[axis:]),)
+
+
+def _reshape(call: Call) -> tuple[Shape, ...]:
+    wanted, shape = call.integers("shape", 1), call.inputs[0]
+    if wanted is None or ROWS not in shape[:1] or wanted[:1] != [-1] or min(wanted[1:], default=1) < 1:
+        raise call.fail("expected rows, and the new shape [-1, sizes...]")
+    if prod(wanted[1:]) != prod(shape[1:]):
+        raise call.fail(f"{quote(shape)} does not fit {quote(wanted)}")
+    return ((ROWS, *wanted[1:]),)
+
+
+def _squeeze(call: Call) -> tuple[Shape, ...]:
+    shape = call.inputs[0]
+    axes = {call.axis(axis, len(shape)) for axis in call.integers("axes", 1) or []}
+    if not axes or any(shape[axis] != 1 for axis in axes):
+        raise call.fail(f"axes {sorted(axes)} of {shape} are not of size 1")
+    return (tuple(size for axis, size in enumerate(shape) if axis not in axes),)
+
+
+def _reduce(call: Call) -> tuple[Shape, ...]:
+    shape = call.inputs[0]
+    axes = {call.axis(axis, len(shape)) for axis in call.integers("axes", 1) or []}
+    if not axes or any(shape[axis] == ROWS for axis in axes):
+        raise call.fail("rows are summed")
+    if call.integer("keepdims", 1):
+        return (tuple(1 if axis in axes else size for axis, size in enumerate(shape)),)
+    return (tuple(size for axis, size in enumerate(shape) if axis not in axes),)
+
+
+def _product(call: Call) -> tuple[Shape, ...]:
+    left, right = call.inputs[:2]
+    if call.integer("transB", 0):
+        right = right[::-1]
+    fits = len(left) == len(right) == 2 and left[1] == right[0] != ROWS and not call.integer("transA", 0)
+    if not fits:
+        raise call.fail(f"shapes {left} and {right} do not fit")
+    shape = (left[0], right[1])
+    added = call.inputs[2] if len(call.inputs) > 2 else ()
+    if added not in ((), (1,), (shape[1],), (1, 1), (1, shape[1])):
+        raise call.fail(f"{added} cannot be added to {shape}")
+    return (shape,)
+
+
+def _forest(call: Call) -> tuple[Shape, ...]:
+    shape = call.inputs[0]
+    if len(shape) != 2:
+        raise call.fail(f"expected a table, found {shape}")
+    return ((shape[0], check_trees(call.node, shape[1])),)
+
+
+def _without(shape: Shape, axis: int) -> Shape:
+    return shape[:axis] + shape[axis + 1 :]
+
+
+Rule = Callable[[Call], tuple[Shape, ...]]
+
+_MANY = 10_000
+
+# Operator -> its rule, the fewest and the most inputs.
+RULES: dict[str, tuple[Rule, int, int]] = {
+    **dict.fromkeys(
+        ("Abs", "Cast", "Identity", "IsNaN", "LabelEncoder", "Log", "Not", "Relu", "Sqrt"), (_same, 1, 1)
+    ),
+    **dict.fromkeys(("Add", "Div", "Equal", "Less", "Mul", "Sub"), (_broadcast, 2, 2)),
+    **dict.fromkeys(("Max", "Min"), (_broadcast, 1, _MANY)),
+    **dict.fromkeys(("ReduceL1", "ReduceSum"), (_reduce, 1, 2)),
+    "Clip": (_clip, 1, 3),
+    "Concat": (_concat, 1, _MANY),
+    "Gather": (_gather, 2, 2),
+    "Gemm": (_product, 2, 3),
+    "MatMul": (_product, 2, 2),
+    "OneHot": (_one_hot, 3, 3),
+    "Reshape": (_reshape, 2, 2),
+    "Split": (_split, 1, 2),
+    "Squeeze": (_squeeze, 1, 2),
+    "TreeEnsembleRegressor": (_forest, 1, 1),
+    "Where": (_broadcast, 3, 3),
+}

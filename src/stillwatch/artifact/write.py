@@ -1,0 +1,179 @@
+"""Write a model folder so that it stands there whole, or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import os
+import secrets
+from pathlib import Path
+
+import msgspec
+
+from stillwatch.artifact.audit import audit
+from stillwatch.artifact.load import check_inputs
+from stillwatch.artifact.manifest import (
+    CARD,
+    DIGEST,
+    FILES,
+    MANIFEST,
+    MODEL,
+    REPORT_HTML,
+    REPORT_JSON,
+    FileEntry,
+    Manifest,
+    decode,
+    encode,
+)
+from stillwatch.artifact.quote import quote
+from stillwatch.errors import ArtifactError
+
+
+def write_artifact(
+    path: str | os.PathLike[str],
+    *,
+    model: bytes,
+    manifest: Manifest,
+    report_html: str,
+    report_json: str,
+    card: str,
+    overwrite: bool = False,
+) -> str:
+    """Write a model folder and return its digest.
+
+    All files go into a hidden folder beside the target, are forced to the disk, and the folder is renamed. Whatever fails
+    on the way, an interrupt or a full disk included, the target is as it was and the hidden folder is gone; a killed
+    process may leave a hidden `.part` folder, which nothing ever reads.
+
+    With `overwrite` the old folder is renamed aside before the new one takes its name. A kill between these two renames
+    leaves no folder under the name, but both beside it, whole: `.name.*.part` and `.name.*.old`.
+
+    Parameters
+    ----------
+    path
+        The folder to write.
+    manifest
+        Complete but for `files`, which is filled in here.
+    overwrite
+        Replace an older Stillwatch model; any other existing file or folder is an error even so.
+
+    Raises
+    ------
+    ArtifactError
+        The target exists, its parent cannot be written to, the disk is full, or the content is such that
+        `read_artifact` would refuse it.
+    """
+    target = Path(os.path.abspath(path))
+    _check_target(target, overwrite=overwrite)
+    content = _content(model, manifest, report_html, report_json, card)
+    mark = secrets.token_hex(4)
+    part = target.with_name(f".{target.name}.{mark}.part")
+    aside = target.with_name(f".{target.name}.{mark}.old")
+    try:
+        _write_folder(part, content)
+        # Looked at again: another process may have written the target meanwhile.
+        _check_target(target, overwrite=overwrite)
+        _put_in_place(part, target, aside)
+    except (OSError, ValueError) as exc:
+        raise ArtifactError(f"{quote(target, 200)} cannot be written: {_reason(exc)}") from exc
+    finally:
+        _remove(part)
+        if os.path.exists(target):
+            _remove(aside)
+    return content[DIGEST].decode().strip()
+
+
+def _content(model: bytes, manifest: Manifest, html: str, json: str, card: str) -> dict[str, bytes]:
+    """Bytes of every file; all that a reader would refuse is refused here, before the disk is touched."""
+    try:
+        texts = {
+            name: text.encode() for name, text in ((REPORT_HTML, html), (REPORT_JSON, json), (CARD, card))
+        }
+    except UnicodeEncodeError as exc:
+        raise ArtifactError(f"a report holds text that is no valid Unicode: {quote(exc, 200)}") from exc
+    content = {MODEL: model, **texts}
+    entries = {name: FileEntry(hashlib.sha256(data).hexdigest(), len(data)) for name, data in content.items()}
+    written = encode(msgspec.structs.replace(manifest, files=entries))
+    content |= {MANIFEST: written, DIGEST: f"{hashlib.sha256(written).hexdigest()}\n".encode()}
+    for name, data in content.items():
+        if len(data) > FILES[name]:
+            raise ArtifactError(f"{name}: {len(data):,} bytes, more than the {FILES[name]:,} allowed")
+    check_inputs(decode(written), audit(model))
+    return content
+
+
+def _check_target(target: Path, *, overwrite: bool) -> None:
+    """Refuse a target that cannot be written, or that holds anything but an older model."""
+    shown, parent = quote(target, 200), target.parent
+    if not parent.is_dir():
+        raise ArtifactError(f"{shown}: the folder {quote(parent, 200)} does not exist. Create it first")
+    if not os.access(parent, os.W_OK | os.X_OK):
+        raise ArtifactError(f"{shown}: the folder {quote(parent, 200)} is read-only. Choose another place")
+    if not os.path.lexists(target):
+        return
+    if target.is_symlink() or not target.is_dir():
+        raise ArtifactError(f"{shown} exists and is no folder. Choose another name, or remove it")
+    names = sorted(os.listdir(target))
+    if MANIFEST not in names:
+        raise ArtifactError(
+            f"{shown} exists and is no Stillwatch model. Choose another name; it is never overwritten"
+        )
+    if not overwrite:
+        raise ArtifactError(
+            f"{shown} exists. Choose another name, or replace it by overwrite=True (--overwrite)"
+        )
+    foreign = [name for name in names if name not in FILES]
+    if foreign:
+        raise ArtifactError(
+            f"{shown} holds {quote(foreign[0])}, which Stillwatch did not write. Move it away, then overwrite"
+        )
+
+
+def _write_folder(folder: Path, content: dict[str, bytes]) -> None:
+    folder.mkdir()
+    for name, data in content.items():
+        with open(folder / name, "xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+    _sync(folder)
+
+
+def _put_in_place(part: Path, target: Path, aside: Path) -> None:
+    if not os.path.exists(target):
+        os.rename(part, target)
+    else:
+        os.rename(target, aside)
+        try:
+            os.rename(part, target)
+        except BaseException:
+            os.rename(aside, target)
+            raise
+    _sync(target.parent)
+
+
+def _sync(folder: Path) -> None:
+    """Force the names in a folder to the disk."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _remove(folder: Path) -> None:
+    """Remove a folder of ours, if it is there: the files with our names, and then the empty folder.
+
+    Not `shutil.rmtree`: whatever else someone put there meanwhile stays. A failure leaves a hidden folder, and no more.
+    """
+    with contextlib.suppress(OSError, ValueError):
+        for name in FILES:
+            (folder / name).unlink(missing_ok=True)
+        folder.rmdir()
+
+
+def _reason(exc: Exception) -> str:
+    if isinstance(exc, OSError) and exc.errno in (errno.ENOSPC, errno.EDQUOT):
+        return "the disk is full"
+    return (exc.strerror if isinstance(exc, OSError) else None) or type(exc).__name__

@@ -1,0 +1,258 @@
+"""The whole way, top to bottom: rows, schema, split, features, teacher, knowledge, student, evaluation, model."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from stillwatch import __version__
+from stillwatch.artifact.audit import audit
+from stillwatch.artifact.manifest import Golden, Manifest
+from stillwatch.artifact.parity import TOLERANCE, disagreement, golden_scores, open_session, run_session
+from stillwatch.calibration.conformal import calibrate, finest_rate
+from stillwatch.distillation.fit import Fitted, Progress, fit_all
+from stillwatch.distillation.golden import golden_rows
+from stillwatch.distillation.leak import leaking_columns
+from stillwatch.distillation.result import Distillation, Evaluated
+from stillwatch.distillation.split import Split, TrainOn, make_split
+from stillwatch.errors import InputError, StudentError
+from stillwatch.evaluation.fidelity import fidelity
+from stillwatch.evaluation.quality import quality
+from stillwatch.graph import OPSET
+from stillwatch.scorer import Scorer
+from stillwatch.students.protocol import Student
+from stillwatch.students.resolve import resolve_student
+from stillwatch.table.pack import Packer, Rows
+from stillwatch.table.read import Source, open_source
+from stillwatch.table.sample import sample
+from stillwatch.table.schema import Schema, infer_schema
+from stillwatch.teachers.protocol import Regime, Teacher
+from stillwatch.teachers.resolve import resolve_teacher
+
+MOST_ROWS = 200_000  # a larger table is sampled uniformly
+MOST_EVALUATED = 20_000
+
+
+def distill(
+    data: Any,
+    *,
+    schema: Schema | None = None,
+    label: str | None = None,
+    ignore: Iterable[str] = (),
+    key: Iterable[str] = (),
+    train_on: TrainOn = "all",
+    assume_normal: bool = False,
+    teacher: Any = "auto",
+    student: str | Student = "auto",
+    alert_rate: float = 0.01,
+    seed: int = 0,
+    cache: str | Path | None = None,
+    progress: Progress | None = None,
+) -> Distillation:
+    """Turn a table and a heavy detector into one small model.
+
+    Parameters
+    ----------
+    data
+        a path, glob or list of paths (CSV, CSV.gz, Parquet), a dataframe, an Arrow table, a list of dicts, a 2-D array.
+    schema
+        kinds and roles of the columns; None: inferred.
+    label, ignore, key
+        columns in these roles. A label (1 = anomaly, 0 = normal) is used to evaluate, and by `train_on`; it is never a
+        feature. Keys are copied to the scores.
+    train_on
+        "all": rows may hold anomalies. "normal": only rows whose label is 0 train; the others evaluate, together with
+        normal rows that were held out.
+    assume_normal
+        True: the caller vouches that every training row is normal, without a label.
+    teacher
+        a name ("auto", "knn", "lof", "isolation_forest", "gmm", "mcd", "ocsvm", "pyod:<Name>"), a fitted or unfitted
+        detector, a fitted classifier, a function of the feature matrix, or a `Teacher`.
+    student
+        a name ("auto", "mlp") or a `Student`.
+    alert_rate
+        share of normal rows that may raise an alarm by default; it can be changed when scoring.
+    seed
+        decides everything random: the same data, seed and machine give the same model.
+    cache
+        folder for the teacher's answers, so that a rerun, or a run after a crash, asks only what is new.
+    progress
+        called with (step, done, total).
+
+    Returns
+    -------
+    The scorer, the fitted teacher, the knowledge and a report; `save` writes the model folder.
+
+    Raises
+    ------
+    InputError
+        the data, a column or an option cannot be used as it is.
+    TeacherError
+        the teacher failed, or cannot tell rows apart.
+    """
+    if not 0 < alert_rate < 1:
+        raise InputError(f"alert_rate={alert_rate}: expected a share of normal rows between 0 and 1, such as 0.01.")
+    regime: Regime = "normal" if assume_normal or train_on == "normal" else "all"
+    wanted_teacher, wanted_student = resolve_teacher(teacher, regime=regime), resolve_student(student)
+
+    began = perf_counter()
+    source = open_source(data)
+    schema = _schema(source, schema, label, ignore, key)
+    rows, labels = _read(source, schema, seed)
+    reading = perf_counter() - began
+
+    split = make_split(len(rows), labels, train_on, rng=np.random.default_rng(seed))
+    fit = rows.take(split.fit)
+    fitted = fit_all(fit, schema, wanted_teacher, wanted_student, seed=seed, cache=cache, progress=progress)
+
+    began = perf_counter()
+    evaluated = _evaluate(fitted, split, rows, labels, wanted_teacher, wanted_student, seed=seed, progress=progress)
+    evaluating = perf_counter() - began
+
+    began = perf_counter()
+    warnings = list(_leaks(fitted, rows, labels))
+    manifest, model = _model(fitted, evaluated, fit, regime=regime, alert_rate=alert_rate, seed=seed)
+    exporting = perf_counter() - began
+    if alert_rate < finest_rate(manifest.calibration):
+        warnings.append(
+            f"{manifest.calibration.rows:,} calibration rows support alert rates from "
+            f"{finest_rate(manifest.calibration):.2g}; {alert_rate:g} is finer, so nothing would raise an alarm at it."
+        )
+    return Distillation(
+        source=source.description,
+        fitted=fitted,
+        split=split,
+        evaluated=evaluated,
+        manifest=manifest,
+        model=model,
+        scorer=Scorer(manifest, model),
+        warnings=tuple(warnings),
+        seconds={"read": reading, **fitted.seconds, "evaluate": evaluating, "export": exporting},
+        call={"train_on": train_on, "assume_normal": assume_normal, "alert_rate": alert_rate, "seed": seed},
+    )
+
+
+def _schema(
+    source: Source, schema: Schema | None, label: str | None, ignore: Iterable[str], key: Iterable[str]
+) -> Schema:
+    if schema is None:
+        return infer_schema(source, label=label, ignore=ignore, key=key)
+    return schema.with_roles(label=label, ignore=ignore, key=key)
+
+
+def _read(source: Source, schema: Schema, seed: int) -> tuple[Rows, NDArray[np.float64] | None]:
+    """At most `MOST_ROWS` rows, and their labels where the schema names a label column."""
+    table = sample(source.batches(), MOST_ROWS, np.random.default_rng(seed))
+    packer = Packer(schema)
+    return packer.table(table), None if schema.label is None else packer.label(table)
+
+
+def _evaluate(
+    fitted: Fitted,
+    split: Split,
+    rows: Rows,
+    labels: NDArray[np.float64] | None,
+    teacher: Teacher,
+    student: Student,
+    *,
+    seed: int,
+    progress: Progress | None,
+) -> Evaluated:
+    """Scores of teacher and student on rows that neither was fitted on.
+
+    With too few rows to set some aside, each fold is scored by a teacher and a student fitted on the others.
+    """
+    judged, soft, scores = [], [], []
+    for number, fold in enumerate(split.folds):
+        if progress is not None:
+            progress("cross-fit", number, len(split.folds))
+        rest = rows.take(np.setdiff1d(split.fit, fold, assume_unique=True))
+        apart = fit_all(rest, fitted.features.schema, teacher, student, seed=seed)
+        judged.append(fold)
+        soft.append(apart.soften(apart.teacher_score(rows.take(fold))))
+        scores.append(apart.student_score(rows.take(fold)))
+    calibrating = len(split.calibration) + sum(len(fold) for fold in split.folds)
+    aside = np.concatenate([split.calibration, split.others])
+    if len(aside):
+        unseen = rows.take(aside)
+        judged.append(aside)
+        soft.append(fitted.soften(fitted.teacher_score(unseen)))
+        scores.append(fitted.student_score(unseen))
+    index = np.concatenate(judged)
+    return Evaluated(
+        teacher=np.concatenate(soft),
+        student=np.concatenate(scores),
+        labels=None if labels is None else labels[index],
+        calibrating=calibrating,
+        approximate=bool(split.folds),
+        rows=rows.take(index[:MOST_EVALUATED]),
+    )
+
+
+def _leaks(fitted: Fitted, rows: Rows, labels: NDArray[np.float64] | None) -> Iterable[str]:
+    if labels is None:
+        return
+    for name, auroc in leaking_columns(fitted.features, rows, labels).items():
+        yield (
+            f"column {name!r} alone separates the label (AUROC {auroc:.3f}): if it is made from the label, "
+            "or known only afterwards, ignore it."
+        )
+
+
+def _model(
+    fitted: Fitted, evaluated: Evaluated, fit: Rows, *, regime: Regime, alert_rate: float, seed: int
+) -> tuple[Manifest, bytes]:
+    """The graph, checked against the student's own form, and all that is known about it."""
+    features, knowledge = fitted.features, fitted.knowledge
+    model = fitted.graph()
+    found = None
+    if evaluated.labels is not None:
+        found = quality(evaluated.student, evaluated.labels, seed=seed)
+    golden = golden_rows(features, np.random.default_rng(seed))
+    manifest = Manifest(
+        writer=__version__,
+        schema=features.schema,
+        layout=features.layout,
+        categories=(
+            {}
+            if features.categories is None
+            else dict(zip(features.layout.txt, features.categories.known(), strict=True))
+        ),
+        calibration=calibrate(evaluated.student[: evaluated.calibrating], approximate=evaluated.approximate),
+        alert_rate=alert_rate,
+        teacher={**fitted.asker.teacher.recipe(), "regime": regime},
+        knowledge={key: value for key, value in knowledge.provenance.items() if key != "teacher"}
+        | {"data": _fingerprint(fit)},
+        student={**fitted.student.describe(), "seed": seed},
+        fidelity=msgspec.to_builtins(fidelity(evaluated.student, evaluated.teacher)),
+        quality=None if found is None else msgspec.to_builtins(found),
+        golden=Golden(rows=golden, scores=()),
+        parity=0.0,
+        opset=OPSET,
+    )
+    audit(model)
+    session = open_session(model)
+    probe = evaluated.rows.take(np.arange(min(len(evaluated.rows), 2_000)))
+    parity = disagreement(fitted.student_score(probe), run_session(session, manifest, probe))
+    if parity > TOLERANCE:
+        raise StudentError(
+            f"The exported graph differs from the student by {parity:.2g} (allowed {TOLERANCE:g}). "
+            "Please report this with the schema of the table."
+        )
+    scores = tuple(float(score) for score in golden_scores(session, manifest, golden))
+    return msgspec.structs.replace(manifest, golden=Golden(rows=golden, scores=scores), parity=parity), model
+
+
+def _fingerprint(rows: Rows) -> str:
+    """Digest of the fit rows, so that a refit can be checked to be on the same ones."""
+    digest = hashlib.sha256(rows.numbers.tobytes())
+    for column in rows.texts.T:
+        digest.update("\0".join(column).encode())
+    return digest.hexdigest()

@@ -1,0 +1,101 @@
+"""Features, teacher, knowledge and student, fitted on one set of rows."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stillwatch.features.pipeline import Features, fit_features
+from stillwatch.graph import Graph
+from stillwatch.knowledge.extract import Asker
+from stillwatch.knowledge.knowledge import Knowledge
+from stillwatch.knowledge.make import make_knowledge
+from stillwatch.students.protocol import Student
+from stillwatch.table.pack import Rows
+from stillwatch.table.schema import Schema
+from stillwatch.teachers.protocol import Teacher, fit_teacher
+
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """All that was fitted on one set of rows, and what each step took in seconds."""
+
+    features: Features
+    asker: Asker
+    knowledge: Knowledge
+    student: Student
+    seconds: dict[str, float]
+
+    def teacher_score(self, rows: Rows) -> NDArray[np.float64]:
+        """(n,) raw scores of the teacher."""
+        return self.asker.ask(self.features.transform(rows))
+
+    def student_score(self, rows: Rows) -> NDArray[np.float32]:
+        """(n,) scores of the student, by its NumPy form."""
+        code = self.features.encode(rows)
+        return self.student.score(self.features.assemble(code)) + self.features.guard(code)
+
+    def soften(self, raw: NDArray[np.float64]) -> NDArray[np.float32]:
+        """(n,) raw scores on the scale that the student learnt."""
+        return self.knowledge.softener.soften(raw)
+
+    def graph(self) -> bytes:
+        """The model: raw rows to score."""
+        graph = Graph()
+        matrix, guard = self.features.write(graph)
+        score = self.student.write(graph, matrix)
+        return graph.finish(score if guard is None else graph.add("Add", score, guard))
+
+
+def fit_all(
+    rows: Rows,
+    schema: Schema,
+    teacher: Teacher,
+    student: Student,
+    *,
+    seed: int,
+    cache: str | Path | None = None,
+    progress: Progress | None = None,
+) -> Fitted:
+    """Fit every step, one after the other; data flows one way."""
+    seconds: dict[str, float] = {}
+
+    def timed(step: str, began: float) -> None:
+        seconds[step] = perf_counter() - began
+
+    def tell(step: str) -> Callable[[int, int], None] | None:
+        return None if progress is None else lambda done, total: progress(step, done, total)
+
+    began = perf_counter()
+    features = fit_features(rows, schema)
+    code = features.encode(rows)
+    x = features.assemble(code)
+    timed("features", began)
+
+    began = perf_counter()
+    if progress is not None:
+        progress("fit teacher", 0, 1)
+    fitted = fit_teacher(teacher, x, seed=seed)
+    timed("fit teacher", began)
+
+    began = perf_counter()
+    asker = Asker(fitted, x, cache=cache, progress=tell("ask teacher"))
+    knowledge = make_knowledge(asker, features, code, fitted.training_scores(), seed=seed)
+    timed("ask teacher", began)
+
+    began = perf_counter()
+    told = tell("train student")
+    # A copy: one description of a student may be fitted many times, on folds for instance.
+    student = copy.copy(student).fit(
+        knowledge, seed=seed, progress=None if told is None else lambda step, steps, best: told(step, steps)
+    )
+    timed("train student", began)
+    return Fitted(features, asker, knowledge, student, seconds)

@@ -1,0 +1,125 @@
+"""What `distill` returns."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stillwatch.artifact.manifest import Manifest
+from stillwatch.artifact.write import write_artifact
+from stillwatch.distillation.fit import Fitted
+from stillwatch.distillation.split import Split
+from stillwatch.evaluation.report import Report
+from stillwatch.knowledge.knowledge import Knowledge
+from stillwatch.scorer import Scorer
+from stillwatch.table.pack import Packer, Rows
+from stillwatch.table.read import open_source
+from stillwatch.teachers.protocol import Teacher
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """Teacher and student on rows that neither was fitted on; the calibration rows come first.
+
+    Attributes
+    ----------
+    teacher, student
+        (n,) float32 on the student's scale; higher = more abnormal.
+    labels
+        (n,) 1 = anomaly, 0 = normal, NaN = unknown; None where the table has no label.
+    calibrating
+        how many of the rows, from the first, calibrate.
+    approximate
+        scores come from folds.
+    rows
+        the first of these rows, for timing and for checking the graph.
+    """
+
+    teacher: NDArray[np.float32]
+    student: NDArray[np.float32]
+    labels: NDArray[np.float64] | None
+    calibrating: int
+    approximate: bool
+    rows: Rows
+
+
+@dataclass(frozen=True)
+class Distillation:
+    """A finished distillation.
+
+    Attributes
+    ----------
+    scorer
+        the model in use: raw rows in, scores out.
+    manifest, model
+        what `save` writes.
+    warnings
+        plain sentences on what the user should look at.
+    seconds
+        time by step.
+    """
+
+    source: str
+    fitted: Fitted
+    split: Split
+    evaluated: Evaluated
+    manifest: Manifest
+    model: bytes
+    scorer: Scorer
+    warnings: tuple[str, ...]
+    seconds: dict[str, float]
+    call: dict[str, Any]
+
+    @property
+    def teacher(self) -> Teacher:
+        """The fitted teacher, over the feature matrix."""
+        return self.fitted.asker.teacher
+
+    @property
+    def knowledge(self) -> Knowledge:
+        """Where the teacher was asked, and what it said."""
+        return self.fitted.knowledge
+
+    def teacher_score(self, rows: Any) -> NDArray[np.float64]:
+        """(n,) raw scores of the teacher for the same raw rows that the scorer takes."""
+        packer = Packer(self.manifest.schema)
+        if isinstance(rows, np.ndarray) and rows.dtype != object:
+            return self.fitted.teacher_score(packer.array(rows))
+        source = open_source(rows)
+        parts = [self.fitted.teacher_score(packer.table(batch)) for batch in source.batches()]
+        return np.concatenate(parts) if parts else np.zeros(0)
+
+    @cached_property
+    def report(self) -> Report:
+        """Quality, fidelity, speed and size; speed is measured when this is first asked for."""
+        from stillwatch.distillation.summary import summarise
+
+        return summarise(self)
+
+    def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> str:
+        """Write the model folder and return its digest.
+
+        Raises
+        ------
+        ArtifactError
+            the target exists, or cannot be written.
+        """
+        from stillwatch.distillation.summary import card_facts
+        from stillwatch.evaluation.card import card
+        from stillwatch.evaluation.page import render_html
+        from stillwatch.evaluation.report import encode_report
+
+        return write_artifact(
+            path,
+            model=self.model,
+            manifest=self.manifest,
+            report_html=render_html(self.report),
+            report_json=encode_report(self.report).decode(),
+            card=card(self.report, card_facts(self)),
+            overwrite=overwrite,
+        )

@@ -1,0 +1,148 @@
+"""From a distillation to its report. Speed is measured here, teacher and student in the same run."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from importlib.metadata import version
+
+import numpy as np
+
+from stillwatch import __version__
+from stillwatch.calibration.conformal import finest_rate, threshold
+from stillwatch.distillation.result import Distillation
+from stillwatch.evaluation.card import CardFacts
+from stillwatch.evaluation.fidelity import fidelity
+from stillwatch.evaluation.quality import alerts_at, quality, quality_change, why_unmeasured
+from stillwatch.evaluation.report import (
+    CalibrationFacts,
+    ColumnLine,
+    EpochFidelity,
+    KnowledgePart,
+    RateThreshold,
+    Report,
+    Reproduction,
+    RowCounts,
+    StepTime,
+    StudentFacts,
+    TeacherFacts,
+)
+from stillwatch.evaluation.series import curves, rank_scatter, score_histogram
+from stillwatch.evaluation.speed import Speed, measure_speed
+from stillwatch.table.pack import Rows
+
+RATES = (0.0001, 0.001, 0.01, 0.05, 0.1)
+_TIMED_ROWS = 1_000
+_PACKAGES = ("numpy", "onnxruntime", "onnx", "pyarrow", "torch", "scikit-learn")
+
+
+def summarise(d: Distillation) -> Report:
+    """Everything that the page, the terminal and the card show."""
+    evaluated, manifest = d.evaluated, d.manifest
+    calibration = calibration_facts(d)
+    labels = evaluated.labels
+    alarms = alerts_at(evaluated.student, calibration.threshold)
+    # The teacher raises as many alarms among the same calibration rows: alike in cost, they differ in what they find.
+    calibrating = evaluated.teacher[: evaluated.calibrating]
+    teacher_alarms = evaluated.teacher >= np.quantile(calibrating, 1 - calibration.alert_rate, method="higher")
+    labelled = labels is not None
+    student_speed, teacher_speed = _speeds(d)
+    return Report(
+        title="Distillation report",
+        created=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        data=d.source,
+        regime=manifest.teacher["regime"],
+        rows=RowCounts(
+            fit=len(d.split.fit), calibration=evaluated.calibrating, evaluation=len(evaluated.student)
+        ),
+        columns=tuple(
+            ColumnLine(name=c.name, kind=c.kind, role=c.role, reason=c.reason) for c in manifest.schema.columns
+        ),
+        teacher=TeacherFacts(name=d.teacher.name, recipe=manifest.teacher),
+        student=StudentFacts(
+            name=manifest.student["name"],
+            parameters=manifest.student.get("parameters"),
+            bytes=len(d.model),
+            recipe=manifest.student,
+        ),
+        knowledge=tuple(KnowledgePart(kind=k, rows=n) for k, n in manifest.knowledge["rows"].items()),
+        fidelity=fidelity(evaluated.student, evaluated.teacher),
+        student_quality=quality(evaluated.student, labels, alerts=alarms) if labelled else None,
+        teacher_quality=quality(evaluated.teacher, labels, alerts=teacher_alarms) if labelled else None,
+        quality_change=quality_change(evaluated.student, evaluated.teacher, labels) if labelled else None,
+        quality_note=why_unmeasured(labels) or "",
+        student_curves=curves(evaluated.student, labels) if labelled else None,
+        teacher_curves=curves(evaluated.teacher, labels) if labelled else None,
+        student_speed=student_speed,
+        teacher_speed=teacher_speed,
+        calibration=calibration,
+        histogram=score_histogram(evaluated.student, labels, threshold=calibration.threshold),
+        scatter=rank_scatter(evaluated.student, evaluated.teacher, labels),
+        epochs=tuple(EpochFidelity(epoch=step, spearman=value) for step, value in d.fitted.student.history),
+        steps=tuple(StepTime(step=step, seconds=seconds) for step, seconds in d.seconds.items()),
+        warnings=d.warnings,
+        reproduction=Reproduction(
+            call="stillwatch.distill(" + ", ".join(f"{k}={v!r}" for k, v in d.call.items()) + ")",
+            seed=d.call["seed"],
+            data_fingerprint=manifest.knowledge["data"],
+            versions={"stillwatch": __version__, "python": platform.python_version()} | _versions(),
+            machine=f"{platform.system()} {platform.machine()}",
+        ),
+    )
+
+
+def calibration_facts(d: Distillation) -> CalibrationFacts:
+    """Thresholds at the usual rates, as far as the calibration rows support them."""
+    calibration = d.manifest.calibration
+    rate = max(d.manifest.alert_rate, finest_rate(calibration))
+    return CalibrationFacts(
+        rows=calibration.rows,
+        alert_rate=rate,
+        threshold=threshold(calibration, rate),
+        finest_rate=finest_rate(calibration),
+        approximate=calibration.approximate,
+        table=tuple(
+            RateThreshold(rate=r, threshold=threshold(calibration, r)) for r in RATES if r >= finest_rate(calibration)
+        ),
+    )
+
+
+def card_facts(d: Distillation) -> CardFacts:
+    """What the model card says of the graph."""
+    layout = d.manifest.layout
+    return CardFacts(
+        num=layout.num,
+        num64=layout.num64,
+        txt=layout.txt,
+        booleans=tuple(column.name for column in d.manifest.schema.features if column.kind == "boolean"),
+        thresholds=calibration_facts(d).table,
+        opset=d.manifest.opset,
+        version=__version__,
+    )
+
+
+def _speeds(d: Distillation) -> tuple[Speed, Speed]:
+    rows = d.evaluated.rows.take(slice(0, _TIMED_ROWS))
+    records = _records(d, rows)
+    x = d.fitted.features.transform(rows)
+    teacher = d.teacher
+    return (
+        measure_speed(
+            lambda i: d.scorer.score_one(records[i]), lambda: d.scorer.score_packed(rows), rows=len(rows)
+        ),
+        measure_speed(lambda i: teacher.score(x[i : i + 1]), lambda: teacher.score(x), rows=len(rows)),
+    )
+
+
+def _records(d: Distillation, rows: Rows) -> Sequence[dict[str, float | str]]:
+    schema = d.manifest.schema
+    numbers, texts = rows.numbers.tolist(), rows.texts.tolist()
+    return [
+        dict(zip((*schema.numbers, *schema.texts), (*a, *b), strict=True))
+        for a, b in zip(numbers, texts, strict=True)
+    ]
+
+
+def _versions() -> dict[str, str]:
+    return {name: version(name) for name in _PACKAGES}

@@ -1,0 +1,89 @@
+"""How well a scorer does on labelled rows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from stillwatch.calibration.conformal import finest_rate
+from stillwatch.errors import InputError
+from stillwatch.evaluation.quality import Quality, quality, why_unmeasured
+from stillwatch.scorer import Scorer
+from stillwatch.table.pack import Packer
+from stillwatch.table.read import open_source
+
+
+class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
+    """What `evaluate` found.
+
+    Attributes
+    ----------
+    rows, labelled
+        rows that were scored, and those of them that have a label.
+    quality
+        agreement with the labels, with 95 % intervals; None where `note` says why there is none.
+    rate
+        the alert rate that was asked for; precision, recall and the real false-alarm rate belong to it.
+    missing, unseen, ignored
+        missing values and unseen categories by column, and columns the model does not use.
+    """
+
+    rows: int
+    labelled: int
+    quality: Quality | None
+    note: str
+    rate: float
+    missing: dict[str, int]
+    unseen: dict[str, int]
+    ignored: tuple[str, ...]
+
+
+def evaluate(
+    scorer: Scorer, data: Any, *, label: str | None = None, rate: float | None = None, seed: int = 0
+) -> Evaluation:
+    """Score labelled rows and compare.
+
+    Parameters
+    ----------
+    data
+        anything `distill` takes, with the label among its columns.
+    label
+        name of the label column, 1 = anomaly and 0 = normal; None: the one the model was distilled with.
+    rate
+        alert rate for precision and recall; None: the model's default, or the finest one it supports.
+    seed
+        of the bootstrap.
+
+    Raises
+    ------
+    InputError
+        no label column is known.
+    SchemaError
+        a column is missing, or the label holds something else.
+    """
+    schema = scorer.manifest.schema
+    if label is None and schema.label is None:
+        raise InputError("The model was distilled without a label. Name the label column: label='...'.")
+    known = [column.name for column in schema.columns]
+    if label is not None and label not in known:
+        schema = msgspec.structs.replace(
+            schema, columns=(*schema.columns, msgspec.structs.replace(schema.columns[0], name=label, role="ignore"))
+        )
+    packer = Packer(schema.with_roles(label=label) if label is not None else schema)
+    source = open_source(data)
+    calibration = scorer.manifest.calibration
+    rate = max(scorer.manifest.alert_rate, finest_rate(calibration)) if rate is None else rate
+    verdict = scorer.judge(source, rate)
+    labels = np.concatenate([packer.label(batch) for batch in source.batches()])
+    return Evaluation(
+        rows=len(verdict.score),
+        labelled=int((~np.isnan(labels)).sum()),
+        quality=quality(verdict.score, labels, alerts=verdict.alert, seed=seed),
+        note=why_unmeasured(labels) or "",
+        rate=rate,
+        missing=verdict.counts.missing,
+        unseen=verdict.counts.unseen,
+        ignored=verdict.counts.ignored,
+    )

@@ -1,0 +1,78 @@
+"""Quality, fidelity, speed and size: four separate things, measured, and the report that shows them."""
+
+from stillwatch.evaluation.card import CardFacts, card
+from stillwatch.evaluation.fidelity import Fidelity, fidelity
+from stillwatch.evaluation.page import render_html
+from stillwatch.evaluation.quality import (
+    Change,
+    Interval,
+    Quality,
+    alerts_at,
+    quality,
+    quality_change,
+    why_unmeasured,
+)
+from stillwatch.evaluation.report import (
+    CalibrationFacts,
+    ColumnLine,
+    EpochFidelity,
+    KnowledgePart,
+    RateThreshold,
+    Report,
+    Reproduction,
+    RowCounts,
+    StepTime,
+    StudentFacts,
+    TeacherFacts,
+    decode_report,
+    encode_report,
+)
+from stillwatch.evaluation.series import (
+    Curve,
+    Curves,
+    Histogram,
+    Scatter,
+    curves,
+    rank_scatter,
+    score_histogram,
+)
+from stillwatch.evaluation.speed import Speed, measure_speed
+from stillwatch.evaluation.terminal import render_text
+
+__all__ = [
+    "CalibrationFacts",
+    "CardFacts",
+    "Change",
+    "ColumnLine",
+    "Curve",
+    "Curves",
+    "EpochFidelity",
+    "Fidelity",
+    "Histogram",
+    "Interval",
+    "KnowledgePart",
+    "Quality",
+    "RateThreshold",
+    "Report",
+    "Reproduction",
+    "RowCounts",
+    "Scatter",
+    "Speed",
+    "StepTime",
+    "StudentFacts",
+    "TeacherFacts",
+    "alerts_at",
+    "card",
+    "curves",
+    "decode_report",
+    "encode_report",
+    "fidelity",
+    "measure_speed",
+    "quality",
+    "quality_change",
+    "rank_scatter",
+    "render_html",
+    "render_text",
+    "score_histogram",
+    "why_unmeasured",
+]

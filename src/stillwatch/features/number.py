@@ -1,0 +1,204 @@
+"""Numbers and booleans: centre, fill, scale, saturate, squash.
+
+For a value x of a column with median c, robust scale s and half-width b of its box (in units of s):
+
+    u = (x - c) / (s b)               distance from the median, in half-boxes; a missing value counts as the median
+    f = z / sqrt(1 + |z|),            z = b clip(u, -1, 1)
+
+f grows like the square root of z: a heavy tail keeps its order without crushing the bulk. Beyond the box f stands still and the
+guard, log(max(1, sum |u|)), takes over (see `students.protocol`): so every student keeps the order of a column as far as float32
+reaches, and no student is asked for a value unlike all that it was trained on.
+
+A constant column becomes "differs from its training value", 0 or a fixed step.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stillwatch.graph import Graph
+
+BOX = 16.0  # the box reaches this many times further than the furthest training value
+DIFFERS = 3.0  # the step of a constant column that changes, in units of f
+_SUM_CAP = 1e30
+_FLOAT24 = 2.0**-24
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """Fitted constants of the number and boolean columns, in the order of the layout: num, then num64.
+
+    Attributes
+    ----------
+    wide
+        number of columns, at the end, that travel as float64.
+    center
+        (k,) float64, medians.
+    constant
+        (k,) bool, columns with one value in all fit rows.
+    scale, box
+        (r,) float64 of the r columns that vary: robust scale in the column's units; half-width of the box in units of the scale.
+    missing
+        indices into the k columns that had missing values: each gets an indicator.
+    """
+
+    wide: int
+    center: NDArray[np.float64]
+    constant: NDArray[np.bool_]
+    scale: NDArray[np.float64]
+    box: NDArray[np.float64]
+    missing: NDArray[np.int64]
+
+    @property
+    def varying(self) -> NDArray[np.int64]:
+        """Indices of the columns that vary."""
+        return np.flatnonzero(~self.constant)
+
+    @property
+    def constants(self) -> NDArray[np.int64]:
+        """Indices of the constant columns."""
+        return np.flatnonzero(self.constant)
+
+    def differences(self, x: NDArray[np.float64]) -> NDArray[np.float32]:
+        """(n, k) difference from the median in float32, NaN = missing: what the graph computes first."""
+        narrow = len(self.center) - self.wide
+        with np.errstate(over="ignore", invalid="ignore"):
+            near = x[:, :narrow].astype(np.float32) - self.center[:narrow].astype(np.float32)
+            far = (x[:, narrow:] - self.center[narrow:]).astype(np.float32)
+        return np.concatenate([near, far], axis=1)
+
+    def half_boxes(self, d: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(n, r) u of the varying columns, unclipped."""
+        with np.errstate(over="ignore"):
+            filled = np.where(np.isnan(d), np.float32(0), d)[:, self.varying]
+            return np.asarray(filled * self._per_half_box)
+
+    def squash(self, u: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(n, r) f, for u in half-boxes."""
+        clipped = np.clip(u, np.float32(-1), np.float32(1))
+        slope, floor = self._slope_and_floor
+        return np.asarray(clipped / np.sqrt(np.abs(clipped) * slope + floor))
+
+    def unsquash(self, f: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(n, r) u for f; the inverse of `squash` inside the box."""
+        magnitude = np.square(f, dtype=np.float64)
+        z = np.sign(f) * (magnitude + np.sqrt(magnitude**2 + 4 * magnitude)) / 2
+        return (z / self.box).astype(np.float32)
+
+    def differs(self, d: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(n, constants) 0, or `DIFFERS` where a constant column holds another value or none."""
+        return (d[:, self.constants] != 0).astype(np.float32) * np.float32(DIFFERS)
+
+    def guard(self, u: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(n,) log(max(1, sum |u|)): zero for ordinary rows, growing without bound outside the box."""
+        with np.errstate(over="ignore"):
+            total = np.abs(u).sum(axis=1, dtype=np.float32)
+        return np.log(np.clip(total, np.float32(1), np.float32(_SUM_CAP)))
+
+    def write(self, graph: Graph, num: str | None, num64: str | None) -> Written:
+        """Put the same steps into a graph."""
+        narrow = len(self.center) - self.wide
+        parts = []
+        if num is not None:
+            parts.append(graph.add("Sub", num, graph.constant(self.center[:narrow])))
+        if num64 is not None:
+            difference = graph.add("Sub", num64, graph.constant(self.center[narrow:], np.float64))
+            parts.append(graph.add("Cast", difference, to=1))
+        d = parts[0] if len(parts) == 1 else graph.add("Concat", *parts, axis=1)
+        absent = graph.add("IsNaN", d)
+        blocks: list[str] = []
+        guard = None
+        if len(self.varying):
+            filled = graph.add("Where", absent, graph.constant(0.0), d)
+            if len(self.constants):
+                filled = graph.add("Gather", filled, graph.constant(self.varying, np.int64), axis=1)
+            u = graph.add("Mul", filled, graph.constant(self._per_half_box))
+            clipped = graph.add("Clip", u, graph.constant(-1.0), graph.constant(1.0))
+            slope, floor = self._slope_and_floor
+            steep = graph.add("Mul", graph.add("Abs", clipped), graph.constant(slope))
+            root = graph.add("Sqrt", graph.add("Add", steep, graph.constant(floor)))
+            blocks.append(graph.add("Div", clipped, root))
+            total = graph.add("ReduceL1", u, axes=[1], keepdims=1)
+            guard = graph.add("Log", graph.add("Clip", total, graph.constant(1.0), graph.constant(_SUM_CAP)))
+        if len(self.constants):
+            chosen = graph.add("Gather", d, graph.constant(self.constants, np.int64), axis=1)
+            same = graph.add("Equal", chosen, graph.constant(0.0))
+            step = graph.add("Cast", graph.add("Not", same), to=1)
+            blocks.append(graph.add("Mul", step, graph.constant(DIFFERS)))
+        if len(self.missing):
+            if len(self.missing) < len(self.center):
+                absent = graph.add("Gather", absent, graph.constant(self.missing, np.int64), axis=1)
+            blocks.append(graph.add("Cast", absent, to=1))
+        return Written(blocks, guard)
+
+    @property
+    def _per_half_box(self) -> NDArray[np.float32]:
+        return (1 / (self.scale * self.box)).astype(np.float32)
+
+    @property
+    def _slope_and_floor(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        # f = u / sqrt(|u| / b + 1 / b^2) is z / sqrt(1 + |z|) with one operation less.
+        return (1 / self.box).astype(np.float32), (1 / self.box**2).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class Written:
+    """Names of what `Numbers.write` put into a graph: feature blocks in order, and the guard ([n, 1]) if any."""
+
+    blocks: list[str]
+    guard: str | None
+
+
+def needs_float64(x: NDArray[np.float64], scale: float) -> bool:
+    """Whether float32 would blur a column: large whole numbers, or values far from zero for their spread."""
+    present = x[np.isfinite(x)]
+    if not len(present):
+        return False
+    furthest = float(np.abs(present).max())
+    if furthest > 2**24 and bool(np.all(present == np.floor(present))):
+        return True
+    return furthest * _FLOAT24 > 1e-3 * scale
+
+
+def robust_scale(x: NDArray[np.float64]) -> float:
+    """Scale of one column in its own units; 0 for a constant one.
+
+    The interquartile range over 1.349 (the standard deviation, were the column normal). Where at least half of the values
+    are one and the same that is 0, and the typical distance of the others times the root of their share stands in: for a
+    column of two values that is the standard deviation, and extremes among the others do not inflate it.
+    """
+    present = np.clip(x[~np.isnan(x)], -1e300, 1e300)
+    if not len(present):
+        return 0.0
+    low, middle, high = np.quantile(present, [0.25, 0.5, 0.75])
+    spread = float(high - low) / 1.349
+    if spread > 0:
+        return spread
+    others = np.abs(present - middle)
+    others = others[others > 0]
+    return float(np.median(others) * np.sqrt(len(others) / len(present))) if len(others) else 0.0
+
+
+def fit_numbers(x: NDArray[np.float64], scales: list[float], wide: int) -> Numbers:
+    """Constants of (n, k) columns ordered as in the layout, given `robust_scale` of each."""
+    center = np.array([_median(column) for column in x.T], dtype=np.float64)
+    scale = np.array(scales, dtype=np.float64)
+    constant = scale == 0
+    deviations = np.abs(np.clip(x, -1e300, 1e300) - center)[:, ~constant] / scale[~constant]
+    furthest = np.nanmax(deviations, axis=0, initial=1.0) if len(x) else np.ones(int((~constant).sum()))
+    return Numbers(
+        wide=wide,
+        center=center,
+        constant=constant,
+        scale=scale[~constant],
+        box=np.minimum(BOX * furthest, 1e15),
+        missing=np.flatnonzero(np.isnan(x).any(axis=0)),
+    )
+
+
+def _median(column: NDArray[np.float64]) -> float:
+    present = column[~np.isnan(column)]
+    return float(np.clip(np.median(present), -1e300, 1e300)) if len(present) else 0.0

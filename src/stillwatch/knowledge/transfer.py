@@ -1,0 +1,231 @@
+"""Where to ask the teacher: training rows and valid rows around, between and beyond them.
+
+A student that has only seen training rows has never met an anomaly. A teacher can be asked about any row, so it is asked where
+anomalies will be. Every kind of row changes a `Code` column by column, so that categories stay categories, discrete columns
+keep to values that exist, and constants and missing values change as a whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stillwatch.features.number import DIFFERS
+from stillwatch.features.pipeline import Code, Features
+
+Draw = Callable[["Parents", int, np.random.Generator], Code]
+_DISCRETE = 20  # a column with at most so many distinct values is resampled, never jittered
+
+
+@dataclass(frozen=True)
+class Parents:
+    """Rows that synthetic rows descend from, with what the kinds need to know of them.
+
+    Attributes
+    ----------
+    code
+        the rows.
+    f
+        (n, r) squashed numbers of the rows.
+    discrete
+        (r,) bool: columns with few distinct values.
+    spread
+        (r,) standard deviation of f.
+    widths
+        number of codes of each category column.
+    features
+        the fitted steps, to go from f back to u.
+    """
+
+    code: Code
+    f: NDArray[np.float32]
+    discrete: NDArray[np.bool_]
+    spread: NDArray[np.float32]
+    widths: tuple[int, ...]
+    features: Features
+
+    def __len__(self) -> int:
+        return len(self.code)
+
+    def with_f(self, base: Code, f: NDArray[np.float32]) -> Code:
+        """`base` with its numbers replaced; a number that was missing stays missing where it did not move."""
+        numbers = self.features.numbers
+        assert numbers is not None
+        return Code(numbers.unsquash(f), base.differs, base.absent, base.category)
+
+
+def parents_of(code: Code, features: Features) -> Parents:
+    """Describe rows for the generators."""
+    numbers = features.numbers
+    f = numbers.squash(code.u) if numbers is not None else code.u
+    distinct = np.array([len(np.unique(column)) for column in f.T], dtype=np.int64)
+    return Parents(
+        code=code,
+        f=f,
+        discrete=distinct <= _DISCRETE,
+        spread=f.std(axis=0) if len(f) else np.zeros(f.shape[1], dtype=np.float32),
+        widths=features.categories.widths if features.categories is not None else (),
+        features=features,
+    )
+
+
+def swap(parents: Parents, n: int, rng: np.random.Generator) -> Code:
+    """Rows of which a random share of the columns comes from another row."""
+    a, b = _pick(parents, n, rng), _pick(parents, n, rng)
+    share = rng.uniform(0.05, 0.6, size=(n, 1))
+    return _blend(parents.code.take(a), parents.code.take(b), share, rng)
+
+
+def jitter(parents: Parents, n: int, rng: np.random.Generator) -> Code:
+    """Rows moved a little or a lot, in all or in some columns; discrete columns are redrawn now and then."""
+    base = swap_discrete(parents, n, rng)
+    f = parents.features.numbers.squash(base.u) if parents.features.numbers is not None else base.u
+    scale = np.exp(rng.uniform(np.log(0.02), np.log(2.0), size=(n, 1)))
+    moved = rng.random(f.shape) < np.where(rng.random((n, 1)) < 0.5, 1.0, rng.uniform(0.05, 0.5, (n, 1)))
+    step = rng.normal(size=f.shape) * scale * parents.spread * (moved & ~parents.discrete)
+    return parents.with_f(base, (f + step).astype(np.float32)) if f.shape[1] else base
+
+
+def swap_discrete(parents: Parents, n: int, rng: np.random.Generator) -> Code:
+    """Rows whose discrete columns, constants aside, are redrawn from other rows at a random, mostly small rate."""
+    a, b = _pick(parents, n, rng), _pick(parents, n, rng)
+    base, other = parents.code.take(a), parents.code.take(b)
+    rate = rng.uniform(0, 0.3, size=(n, 1)) * (rng.random((n, 1)) < 0.7)
+    numbers = (rng.random(base.u.shape) < rate) & parents.discrete
+    texts = rng.random(base.category.shape) < rate
+    return Code(
+        np.where(numbers, other.u, base.u),
+        base.differs,
+        base.absent,
+        np.where(texts, other.category, base.category),
+    )
+
+
+def between(parents: Parents, n: int, rng: np.random.Generator) -> Code:
+    """Rows on the line through two rows, between and beyond them."""
+    a, b = _pick(parents, n, rng), _pick(parents, n, rng)
+    base = _blend(parents.code.take(a), parents.code.take(b), np.full((n, 1), 0.5), rng)
+    reach = rng.uniform(-0.5, 2.5, size=(n, 1))
+    f = parents.f[a] + reach * (parents.f[b] - parents.f[a])
+    numbers = np.where(parents.discrete, parents.f[b], f).astype(np.float32)
+    return parents.with_f(base, numbers) if f.shape[1] else base
+
+
+def extreme(parents: Parents, n: int, rng: np.random.Generator) -> Code:
+    """Rows with a few columns pushed out, up to the edge of their box."""
+    base = parents.code.take(_pick(parents, n, rng))
+    columns = base.u.shape[1]
+    if not columns:
+        return flip(parents, n, rng)
+    chosen = _sparse((n, columns), rng)
+    low = np.maximum(np.abs(parents.code.u).max(axis=0, initial=0.0), 1e-6) * 0.5
+    reach = np.exp(rng.uniform(np.log(low), np.log(np.maximum(1.2, 2 * low)), size=base.u.shape))
+    sign = rng.choice(np.float32([-1, 1]), size=base.u.shape)
+    u = np.where(chosen, reach * sign, base.u).astype(np.float32)
+    return Code(u, base.differs, base.absent, base.category)
+
+
+def box(parents: Parents, n: int, rng: np.random.Generator) -> Code:
+    """Rows drawn column by column from a box a little wider than the training rows."""
+    base = _shuffled(parents, n, rng)
+    if not base.u.shape[1]:
+        return base
+    low, high = parents.f.min(axis=0), parents.f.max(axis=0)
+    margin = 0.1 * (high - low)
+    f = rng.uniform(low - margin, high + margin, size=base.u.shape)
+    known = parents.features.numbers.squash(base.u) if parents.features.numbers is not None else base.u
+    return parents.with_f(base, np.where(parents.discrete, known, f).astype(np.float32))
+
+
+def flip(parents: Parents, n: int, rng: np.random.Generator) -> Code:
+    """Rows with a few categories, constants or missing values changed to anything they can be."""
+    base = parents.code.take(_pick(parents, n, rng))
+    m, c, a = base.category.shape[1], base.differs.shape[1], base.absent.shape[1]
+    if m + c + a == 0:
+        return jitter(parents, n, rng)
+    chosen = _sparse((n, m + c + a), rng)
+    anything = (rng.random((n, m)) * np.array(parents.widths, dtype=np.float64)).astype(np.int64)
+    category = np.where(chosen[:, :m], anything, base.category)
+    differs = np.where(chosen[:, m : m + c], np.float32(DIFFERS) - base.differs, base.differs)
+    absent = base.absent ^ chosen[:, m + c :]
+    return blank(parents, Code(base.u, differs, absent, category))
+
+
+def blank(parents: Parents, code: Code) -> Code:
+    """Let a number that is missing stand at its median, as the features do."""
+    numbers = parents.features.numbers
+    if numbers is None or not code.absent.shape[1]:
+        return code
+    u = code.u.copy()
+    place = {int(column): j for j, column in enumerate(numbers.varying)}
+    for i, column in enumerate(numbers.missing):
+        if int(column) in place:
+            u[code.absent[:, i], place[int(column)]] = 0
+    return Code(u, code.differs, code.absent, code.category)
+
+
+KINDS: dict[str, Draw] = {
+    "jitter": jitter,
+    "swap": swap,
+    "between": between,
+    "extreme": extreme,
+    "box": box,
+    "flip": flip,
+}
+
+
+def draw(
+    parents: Parents, n: int, rng: np.random.Generator, shares: dict[str, float]
+) -> tuple[Code, NDArray[np.str_]]:
+    """Draw n synthetic rows, each kind by its share; return them with the name of each row's kind."""
+    total = sum(shares.values())
+    codes, names = [], []
+    for kind, share in shares.items():
+        count = round(n * share / total)
+        if count:
+            codes.append(blank(parents, KINDS[kind](parents, count, rng)))
+            names.append(np.full(count, kind))
+    return concatenate(codes), np.concatenate(names)
+
+
+def concatenate(codes: list[Code]) -> Code:
+    """Stack rows."""
+    return Code(
+        np.concatenate([c.u for c in codes]),
+        np.concatenate([c.differs for c in codes]),
+        np.concatenate([c.absent for c in codes]),
+        np.concatenate([c.category for c in codes]),
+    )
+
+
+def _pick(parents: Parents, n: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    return rng.integers(0, len(parents), size=n)
+
+
+def _sparse(shape: tuple[int, int], rng: np.random.Generator) -> NDArray[np.bool_]:
+    """One column a row, and further ones with a falling chance."""
+    n, columns = shape
+    chosen = rng.random(shape) < rng.exponential(0.7, size=(n, 1)) / columns
+    chosen[np.arange(n), rng.integers(0, columns, size=n)] = True
+    return chosen
+
+
+def _blend(a: Code, b: Code, share: NDArray[np.float64], rng: np.random.Generator) -> Code:
+    def mix(x: NDArray[np.generic], y: NDArray[np.generic]) -> NDArray[np.generic]:
+        return np.where(rng.random(x.shape) < share, y, x)
+
+    return Code(mix(a.u, b.u), mix(a.differs, b.differs), mix(a.absent, b.absent), mix(a.category, b.category))  # type: ignore[arg-type]
+
+
+def _shuffled(parents: Parents, n: int, rng: np.random.Generator) -> Code:
+    """Rows whose every column comes from a row of its own."""
+
+    def shuffle(x: NDArray[np.generic]) -> NDArray[np.generic]:
+        rows = rng.integers(0, len(x), size=(n, x.shape[1]))
+        return np.take_along_axis(x, rows, axis=0)
+
+    c = parents.code
+    return Code(shuffle(c.u), shuffle(c.differs), shuffle(c.absent), shuffle(c.category))  # type: ignore[arg-type]

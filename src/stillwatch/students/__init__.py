@@ -1,0 +1,1 @@
+"""Small models that learn a teacher's scores and write themselves as graph nodes."""

@@ -1,0 +1,28 @@
+"""From what a caller says to a student."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from stillwatch.errors import StudentError
+from stillwatch.students.mlp import MLP
+from stillwatch.students.protocol import Student
+
+NAMES: dict[str, Callable[[], Student]] = {"auto": MLP, "mlp": MLP}
+
+
+def resolve_student(spec: str | Student) -> Student:
+    """A student by name, or the one handed in.
+
+    Raises
+    ------
+    StudentError
+        the name is unknown, or the object is no student.
+    """
+    if isinstance(spec, str):
+        if spec not in NAMES:
+            raise StudentError(f"student={spec!r} is unknown. Use one of {', '.join(map(repr, NAMES))}.")
+        return NAMES[spec]()
+    if isinstance(spec, Student):
+        return spec
+    raise StudentError(f"student is a {type(spec).__name__}: expected a name or an object with fit, score and write.")

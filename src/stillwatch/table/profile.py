@@ -1,0 +1,195 @@
+"""What a column looks like: counted batch by batch, judged at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.types as pt
+from numpy.typing import NDArray
+
+from stillwatch.table.values import (
+    PAIRS,
+    Kind,
+    UnreadTypeError,
+    ValueRules,
+    decoded,
+    is_bytes,
+    is_text,
+    shown,
+    trim,
+)
+
+MOSTLY = 0.9  # text of which so many values are numbers was probably meant as a number column
+ID_TEXT = 0.95  # share of distinct values from which text counts as an id
+ID_WHOLE = 0.99  # the same for whole numbers, which more often differ by nature
+ID_LEAST_ROWS = 50
+MOST_DISTINCT = 100_000  # values remembered per column
+
+_DECIMAL_COMMA = r"^\s*[+-]?[0-9]+,[0-9]+([eE][+-]?[0-9]+)?\s*$"
+
+
+class Judgement(NamedTuple):
+    """What a column looks like.
+
+    Attributes
+    ----------
+    aside
+        why it should not be a feature; "" if it should.
+    id_like
+        whether that is because nearly all values differ.
+    comma
+        whether most values are numbers with a decimal comma.
+    """
+
+    kind: Kind
+    reason: str
+    aside: str = ""
+    id_like: bool = False
+    comma: bool = False
+
+
+class ColumnProfile:
+    """Running counts over one column."""
+
+    def __init__(self, rules: ValueRules) -> None:
+        self.rules = rules
+        self.rows = self.numbers = self.others = self.commas = 0
+        self.unread: str | None = None  # an Arrow type that no rule covers
+        self.first_other = ""
+        self.logical = True  # every value so far has the boolean type
+        self.whole = True  # every number so far is whole and written without a point
+        self.low, self.high = np.inf, -np.inf
+        self.zero_one = True
+        self.words: set[str] | None = set()  # distinct texts in lower case; None: more than two
+        self.distinct = DistinctCount()
+
+    def add(self, array: pa.Array, first_row: int) -> None:
+        """Count the values of the next batch, whose first row has this number."""
+        self.rows += len(array)
+        if self.unread or pt.is_null(array.type):
+            return
+        array = decoded(array)
+        try:
+            values, wrong = self.rules.numbers(array)
+        except UnreadTypeError as exc:
+            self.unread = str(exc)
+            return
+        self.logical &= bool(pt.is_boolean(array.type))
+        numbers = values[~np.isnan(values)]
+        if len(numbers):
+            self._add_numbers(array, numbers)
+        if wrong is not None:
+            self._add_others(array, wrong, first_row)
+        if is_text(array.type) and (wrong is not None or self.whole):
+            missing = np.isnan(values) if wrong is None else np.isnan(values) & ~wrong
+            counts = array.filter(pa.array(~missing)).value_counts()
+            self.distinct.add(counts.field(0).to_pylist(), counts.field(1).to_numpy())
+        elif self.whole:
+            unique, tally = np.unique(numbers, return_counts=True)
+            self.distinct.add(unique.tolist(), tally)
+
+    def _add_numbers(self, array: pa.Array, numbers: NDArray[np.float64]) -> None:
+        self.numbers += len(numbers)
+        self.low, self.high = min(self.low, numbers.min()), max(self.high, numbers.max())
+        if self.zero_one:
+            self.zero_one = bool(((numbers == 0) | (numbers == 1)).all())
+        if self.whole:
+            self.whole = not pt.is_floating(array.type) and bool((numbers == np.floor(numbers)).all())
+        if self.whole and is_text(array.type) and not is_bytes(array.type):
+            self.whole = not pc.any(pc.match_substring(array, ".")).as_py()
+
+    def _add_others(self, array: pa.Array, wrong: NDArray[np.bool_], first_row: int) -> None:
+        if not self.others:
+            at = int(wrong.argmax())
+            self.first_other = f"{shown(array[at].as_py())} at row {first_row + at:,}"
+        self.others += int(wrong.sum())
+        others = array.filter(pa.array(wrong))
+        if not is_bytes(array.type):
+            self.commas += pc.sum(pc.match_substring_regex(others, _DECIMAL_COMMA)).as_py()
+        if self.words is not None:
+            self.words |= {trim(str(text)).lower() for text in others.unique().to_pylist()}
+            if len(self.words) > 2:
+                self.words = None
+
+    def judge(self) -> Judgement:
+        """Kind of the column, and whether it should be set aside."""
+        present = self.numbers + self.others
+        if self.unread:
+            aside = "this type is not read: make it numbers or text to use it"
+            return Judgement("category", f"type {self.unread}", aside)
+        if not present:
+            return Judgement("number", f"all {self.rows:,} values are missing", "there is nothing to learn from")
+        kind, reason = self._kind(present)
+        if self.rows > present:
+            reason += f", {self.rows - present:,} missing"
+        comma = self.commas > 0 and self.numbers + self.commas >= MOSTLY * present
+        countable = kind == "category" or (kind == "number" and self.whole)
+        least = ID_TEXT if kind == "category" else ID_WHOLE
+        if countable and self.distinct.rows >= ID_LEAST_ROWS and self.distinct.share >= least:
+            aside = f"{self.distinct} values differ, as in an id: declare its kind to use it"
+            return Judgement(kind, reason, aside, id_like=True, comma=comma)
+        return Judgement(kind, reason, comma=comma)
+
+    def _kind(self, present: int) -> tuple[Kind, str]:
+        if self.logical:
+            return "boolean", "true or false"
+        if not self.others:
+            if self.zero_one and self.low < self.high:
+                return "boolean", "only 0 and 1"
+            constant = f", always {self.low:g}" if self.low == self.high else ""
+            return "number", f"all {present:,} values are numbers{constant}"
+        if not self.numbers and self.words and any(self.words <= set(pair) for pair in PAIRS):
+            return "boolean", "only " + " and ".join(shown(word) for word in sorted(self.words))
+        if self.numbers >= MOSTLY * present:
+            return "category", (
+                f"text, though {self.numbers:,} of {present:,} values are numbers, the first other is {self.first_other}"
+                " (clean such values or add them to the missing tokens to use it as a number)"
+            )
+        return "category", f"text, {self.distinct.number} distinct values"
+
+
+class DistinctCount:
+    """Distinct values of a stream, in bounded memory.
+
+    Exact up to `MOST_DISTINCT`. Beyond, later values count as new once per batch, while it is counted exactly how often the
+    remembered ones come again; the lower of the two shares is taken, so that a repeating column is not taken for an id.
+    """
+
+    def __init__(self) -> None:
+        self.rows = 0
+        self._seen: set[int] = set()
+        self._rows_of_seen = 0
+        self._at_most = 0
+
+    def add(self, values: Iterable[object], counts: NDArray[np.int64]) -> None:
+        """Add the distinct values of a batch, and how often each stands in it."""
+        hashes = [hash(value) for value in values]
+        new = set(hashes) - self._seen
+        self.rows += int(counts.sum())
+        self._at_most += len(new)
+        if len(self._seen) < MOST_DISTINCT:
+            self._seen |= new
+            self._rows_of_seen += int(counts.sum())
+        else:
+            known = np.fromiter((h in self._seen for h in hashes), dtype=np.bool_, count=len(hashes))
+            self._rows_of_seen += int(counts[known].sum())
+
+    @property
+    def share(self) -> float:
+        """Share of distinct values among all, in (0, 1]; 0 for no rows."""
+        if not self.rows:
+            return 0.0
+        return min(self._at_most / self.rows, len(self._seen) / self._rows_of_seen)
+
+    @property
+    def number(self) -> str:
+        """Number of distinct values, for people."""
+        exact = len(self._seen) == self._at_most
+        return f"{self._at_most:,}" if exact else f"more than {len(self._seen):,}"
+
+    def __str__(self) -> str:
+        return f"{self.number} of {self.rows:,}"

@@ -1,0 +1,92 @@
+"""Packed rows, and where their columns stand in a graph's inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows of the feature columns, packed. The arrays are read only by agreement: they may be the caller's own.
+
+    Attributes
+    ----------
+    numbers
+        (n, k) float64 in the order of `Schema.numbers`; NaN = missing, ±inf possible.
+    texts
+        (n, m) object array of str in the order of `Schema.texts`; "" = missing.
+    """
+
+    numbers: NDArray[np.float64]
+    texts: NDArray[np.object_]
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def take(self, index: NDArray[np.integer[Any]] | NDArray[np.bool_] | slice) -> Rows:
+        """Rows at `index`."""
+        return Rows(self.numbers[index], self.texts[index])
+
+    @staticmethod
+    def concat(parts: Iterable[Rows]) -> Rows:
+        """Rows of all parts (at least one), in order."""
+        parts = list(parts)
+        if len(parts) == 1:
+            return parts[0]
+        return Rows(
+            np.concatenate([part.numbers for part in parts]), np.concatenate([part.texts for part in parts])
+        )
+
+
+class Layout(msgspec.Struct, frozen=True):
+    """Which column stands where in the inputs of a graph.
+
+    Attributes
+    ----------
+    num
+        columns of `num`, float32 [n, a].
+    num64
+        columns of `num64`, float64 [n, b]: values that need more than 24 bits.
+    txt
+        columns of `txt`, string [n, m].
+    """
+
+    num: tuple[str, ...]
+    num64: tuple[str, ...]
+    txt: tuple[str, ...]
+
+    def feed(self, rows: Rows, numbers: tuple[str, ...], texts: tuple[str, ...]) -> dict[str, NDArray[Any]]:
+        """Fill the inputs of the graph; those without columns are left out.
+
+        Parameters
+        ----------
+        numbers, texts
+            names of the columns of `rows`: `Schema.numbers` and `Schema.texts`.
+        """
+        inputs: dict[str, NDArray[Any]] = {}
+        if self.num:
+            # Beyond float32 a value becomes ±inf, which the graph reads as the largest finite one.
+            with np.errstate(over="ignore"):
+                inputs["num"] = _columns(rows.numbers, self.num, numbers).astype(np.float32, order="C")
+        if self.num64:
+            inputs["num64"] = np.ascontiguousarray(_columns(rows.numbers, self.num64, numbers))
+        if self.txt:
+            inputs["txt"] = np.ascontiguousarray(_columns(rows.texts, self.txt, texts))
+        return inputs
+
+
+def _columns(values: NDArray[Any], wanted: tuple[str, ...], names: tuple[str, ...]) -> NDArray[Any]:
+    return values if wanted == names else values[:, _places(wanted, names)]
+
+
+@lru_cache(maxsize=64)
+def _places(wanted: tuple[str, ...], names: tuple[str, ...]) -> NDArray[np.intp]:
+    place = {name: j for j, name in enumerate(names)}
+    return np.array([place[name] for name in wanted], dtype=np.intp)

@@ -1,0 +1,67 @@
+"""A uniform sample of a stream of rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+import pyarrow as pa
+
+from stillwatch.errors import TableError
+
+
+def sample(batches: Iterable[pa.RecordBatch], limit: int, rng: np.random.Generator) -> pa.Table:
+    """At most `limit` rows, each equally likely, in their original order.
+
+    Every row draws a random key and the rows with the lowest keys stay, so the result depends on the generator and on the
+    rows, not on how they were cut into batches.
+
+    Parameters
+    ----------
+    limit
+        most rows to keep, at least 1; memory holds about twice as many.
+
+    Raises
+    ------
+    TableError
+        there is no batch at all, or a column's types cannot be joined.
+    """
+    kept: list[pa.RecordBatch] = []
+    keys = np.empty(0)
+    highest = np.inf  # key of the worst row that stays
+    for batch in batches:
+        drawn = rng.random(batch.num_rows)
+        stays = drawn < highest
+        # An empty piece is kept once, for its schema.
+        if stays.any() or not kept:
+            kept.append(batch.filter(pa.array(stays)))
+            keys = np.concatenate([keys, drawn[stays]])
+        if len(keys) > 2 * limit:
+            kept, keys = _lowest(kept, keys, limit)
+            highest = keys.max()
+    if not kept:
+        raise TableError("there is nothing to sample: no batch came.")
+    kept, _ = _lowest(kept, keys, limit)
+    return _joined(kept)
+
+
+def _lowest(
+    kept: list[pa.RecordBatch], keys: np.ndarray, limit: int
+) -> tuple[list[pa.RecordBatch], np.ndarray]:
+    if len(keys) <= limit:
+        return kept, keys
+    stays = np.zeros(len(keys), dtype=np.bool_)
+    stays[np.argpartition(keys, limit - 1)[:limit]] = True
+    ends = np.cumsum([piece.num_rows for piece in kept])
+    masks = np.split(stays, ends[:-1])
+    return [piece.filter(pa.array(mask)) for piece, mask in zip(kept, masks, strict=True)], keys[stays]
+
+
+def _joined(pieces: list[pa.RecordBatch]) -> pa.Table:
+    tables = [pa.Table.from_batches([piece]) for piece in pieces]
+    try:
+        return pa.concat_tables(tables, promote_options="permissive")
+    except (pa.ArrowInvalid, pa.ArrowTypeError) as exc:
+        raise TableError(
+            f"a column has types that cannot be joined: {exc} Give it one type in all files."
+        ) from exc

@@ -1,0 +1,261 @@
+"""What each column is: kind, role, and why."""
+
+from __future__ import annotations
+
+import difflib
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Literal, get_args
+
+import msgspec
+
+from stillwatch.errors import SchemaError, TableError
+from stillwatch.table.profile import ColumnProfile
+from stillwatch.table.values import MISSING_TOKENS, Kind, ValueRules, shown
+
+if TYPE_CHECKING:
+    from stillwatch.table.read import Source
+
+__all__ = ["MISSING_TOKENS", "Column", "Kind", "Role", "Schema", "infer_schema"]
+
+Role = Literal["feature", "label", "key", "ignore"]
+
+
+class Column(msgspec.Struct, frozen=True, kw_only=True):
+    """One column.
+
+    Attributes
+    ----------
+    kind
+        "number", "category" (text from a set) or "boolean" (true or false, or the numbers 0 and 1).
+    role
+        "feature" (goes into the model), "label" (1 = anomaly; evaluates), "key" (is copied to the scores) or "ignore".
+    reason
+        why kind and role are what they are, in one plain sentence.
+    """
+
+    name: str
+    kind: Kind
+    role: Role = "feature"
+    reason: str = ""
+
+
+class Schema(msgspec.Struct, frozen=True, kw_only=True):
+    """The columns of a table, in order, and the texts that mean a missing value.
+
+    Raises
+    ------
+    SchemaError
+        a name stands twice, there are two labels, or no feature column is left.
+
+    Examples
+    --------
+    >>> schema = Schema(columns=(Column(name="amount", kind="number"), Column(name="city", kind="category")))
+    >>> schema.numbers, schema.texts
+    (('amount',), ('city',))
+    """
+
+    columns: tuple[Column, ...]
+    missing: tuple[str, ...] = MISSING_TOKENS
+
+    def __post_init__(self) -> None:
+        refuse_duplicates(column.name for column in self.columns)
+        for column in self.columns:
+            _check_choice(column.name, "kind", column.kind, get_args(Kind))
+            _check_choice(column.name, "role", column.role, get_args(Role))
+        labels = [column.name for column in self.columns if column.role == "label"]
+        if len(labels) > 1:
+            raise SchemaError(f"a table has one label column, but {listed(labels)} are declared. Choose one.")
+        if not self.features:
+            roles = ", ".join(f"{shown(column.name)} {column.role}" for column in self.columns[:8])
+            raise SchemaError(
+                f"no feature column is left of {len(self.columns)} ({roles or 'none'}). "
+                "Declare the kind of a column that was set aside, or ignore fewer."
+            )
+
+    @property
+    def features(self) -> tuple[Column, ...]:
+        """Columns that go into the model, in order."""
+        return tuple(column for column in self.columns if column.role == "feature")
+
+    @property
+    def label(self) -> str | None:
+        """Name of the label column."""
+        return next((column.name for column in self.columns if column.role == "label"), None)
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """Names of the columns that are copied to the scores."""
+        return tuple(column.name for column in self.columns if column.role == "key")
+
+    @property
+    def numbers(self) -> tuple[str, ...]:
+        """Names of the feature columns that are read as numbers: kind number or boolean."""
+        return tuple(column.name for column in self.features if column.kind != "category")
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """Names of the feature columns that are read as text: kind category."""
+        return tuple(column.name for column in self.features if column.kind == "category")
+
+    def with_roles(
+        self,
+        *,
+        label: str | None = None,
+        feature: Iterable[str] = (),
+        ignore: Iterable[str] = (),
+        key: Iterable[str] = (),
+    ) -> Schema:
+        """The same columns in other roles; those not named keep theirs, a former label is then ignored.
+
+        Raises
+        ------
+        SchemaError
+            a name is unknown or stands in two roles, or no feature column is left.
+        """
+        roles: dict[str, Role] = {}
+        named: tuple[tuple[Role, Iterable[str]], ...] = (
+            ("label", _names(label)), ("feature", _names(feature)), ("ignore", _names(ignore)), ("key", _names(key)),
+        )  # fmt: skip
+        for role, names in named:
+            for name in names:
+                if roles.setdefault(name, role) != role:
+                    raise SchemaError(
+                        f"column {shown(name)} is declared both {roles[name]} and {role}. Choose one."
+                    )
+        refuse_unknown(roles, (column.name for column in self.columns))
+        columns = list(self.columns)
+        for i, column in enumerate(columns):
+            if column.name in roles:
+                role = roles[column.name]
+                columns[i] = msgspec.structs.replace(column, role=role, reason=f"declared as {role}")
+            elif column.role == "label" and label is not None:
+                columns[i] = msgspec.structs.replace(column, role="ignore", reason="was the label before")
+        return msgspec.structs.replace(self, columns=tuple(columns))
+
+    def with_kinds(self, kinds: Mapping[str, Kind]) -> Schema:
+        """The same columns, some of another kind.
+
+        Raises
+        ------
+        SchemaError
+            a name or a kind is unknown.
+        """
+        refuse_unknown(kinds, (column.name for column in self.columns))
+        columns = tuple(
+            msgspec.structs.replace(
+                column, kind=kinds[column.name], reason=f"declared as {kinds[column.name]}"
+            )
+            if column.name in kinds
+            else column
+            for column in self.columns
+        )
+        return msgspec.structs.replace(self, columns=columns)
+
+
+def infer_schema(
+    source: Source,
+    *,
+    label: str | None = None,
+    ignore: Iterable[str] = (),
+    key: Iterable[str] = (),
+    kinds: Mapping[str, Kind] | None = None,
+    missing: Iterable[str] = MISSING_TOKENS,
+) -> Schema:
+    """Kinds and roles of a table's columns, from one pass over its rows.
+
+    Columns that are missing throughout, whose values nearly all differ (ids; tables with named columns only), or of a type
+    that is not read (dates, lists) are set aside with a reason. Constant columns stay features.
+
+    Parameters
+    ----------
+    label, ignore, key
+        names of the columns in these roles.
+    kinds
+        kinds that the caller knows better; such a column is never set aside.
+    missing
+        texts that mean a missing value.
+
+    Raises
+    ------
+    SchemaError
+        a name or a kind is unknown, or no feature column is left.
+    TableError
+        the table has no rows, or cannot be read.
+    """
+    kinds, missing = dict(kinds or {}), tuple(missing)
+    ignore, key = _names(ignore), _names(key)
+    refuse_unknown((*kinds, *ignore, *key, *_names(label)), source.names)
+    rules = ValueRules(missing)
+    profiles = {name: ColumnProfile(rules) for name in source.names}
+    rows = 0
+    for batch in source.batches():
+        for name, profile in profiles.items():
+            profile.add(batch.column(name), first_row=rows + 1)
+        rows += batch.num_rows
+    if not rows:
+        raise TableError(f"{source.description} has no rows, but at least one is needed to infer a schema.")
+    columns = []
+    for name, profile in profiles.items():
+        found = profile.judge()
+        aside = "" if name in kinds or (found.id_like and not source.named) else found.aside
+        columns.append(
+            Column(
+                name=name,
+                kind=found.kind,
+                role="ignore" if aside else "feature",
+                reason="; ".join(part for part in (found.reason, aside) if part),
+            )
+        )
+    schema = Schema(columns=tuple(columns), missing=missing)
+    return schema.with_kinds(kinds).with_roles(label=label, ignore=ignore, key=key)
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """End of a sentence about an unknown name: a full stop, or the nearest known name."""
+    known = list(known)
+    folded = {other.strip().casefold(): other for other in known}
+    near = folded.get(name.strip().casefold())
+    if near is None:
+        near = next(iter(difflib.get_close_matches(name, known, n=1)), None)
+    return "." if near is None else f"; did you mean {shown(near)}?"
+
+
+def listed(names: Iterable[str], most: int = 8) -> str:
+    """Names for a message; a long list is cut."""
+    names = list(names)
+    more = f" and {len(names) - most:,} more" if len(names) > most else ""
+    return ", ".join(shown(name) for name in names[:most]) + more
+
+
+def refuse_duplicates(names: Iterable[str]) -> None:
+    """Raise SchemaError where a name stands twice."""
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    if twice:
+        raise SchemaError(
+            f"column names stand more than once: {listed(twice)}. Give each column its own name."
+        )
+
+
+def refuse_unknown(names: Iterable[str], known: Iterable[str]) -> None:
+    """Raise SchemaError, with the nearest match, where a name is not among the known ones."""
+    known = list(known)
+    for name in names:
+        if name not in known:
+            raise SchemaError(
+                f"there is no column {shown(name)}{did_you_mean(name, known)} "
+                f"The table has {len(known):,}: {listed(known)}."
+            )
+
+
+def _names(names: str | Iterable[str] | None) -> tuple[str, ...]:
+    if names is None:
+        return ()
+    return (names,) if isinstance(names, str) else tuple(names)
+
+
+def _check_choice(name: str, what: str, choice: str, choices: tuple[str, ...]) -> None:
+    if choice not in choices:
+        raise SchemaError(
+            f"column {shown(name)}: {what} {shown(choice)} is unknown. Use one of {listed(choices)}."
+        )

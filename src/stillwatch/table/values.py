@@ -1,0 +1,307 @@
+"""How one value is read: as a number, as true or false, as text.
+
+The rules stand in the docstring of `table.pack`. Each has a scalar form (`number`, `boolean`, `text`) and a form for an
+Arrow column, which applies the scalar form to the distinct values or takes a vectorised way that gives the same.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Iterable
+from decimal import Decimal
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.types as pt
+from numpy.typing import NDArray
+
+Kind = Literal["number", "category", "boolean"]
+DecimalMark = Literal[".", ","]
+
+MISSING_TOKENS: tuple[str, ...] = (
+    "", "?", "NA", "N/A", "n/a", "#N/A", "NaN", "nan", "-nan", "NULL", "null",
+)  # fmt: skip
+
+PAIRS = (("true", "false"), ("t", "f"), ("yes", "no"), ("y", "n"))
+LONGEST_TEXT = 10_000
+
+_TRUTH = {word: truth for pair in PAIRS for word, truth in zip(pair, (1.0, 0.0), strict=True)}
+# What Python and Arrow call white space differs; this set is the one that both trim.
+_WHITE = " \t\n\v\f\r"
+# Stricter than `float`, which also takes "1_000" and "١"; `nan(...)` is what C prints and Arrow reads.
+_NUMBER = re.compile(
+    r"[+-]?(?:(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?|(?i:inf(?:inity)?)|(?i:(nan)(?:\([a-z0-9_]*\))?))"
+)
+_WHOLE = re.compile(r"(-?)(0|[1-9][0-9]*)(?:\.0+)?")
+_NOT_AVAILABLE = {"NAType", "NaTType"}  # pandas' own nulls, told by name: pandas is no dependency
+
+
+class WrongValueError(ValueError):
+    """A value that its column cannot hold; `table.pack` turns it into a TableError that names the column."""
+
+
+class UnreadTypeError(TypeError):
+    """An Arrow type or a Python object that no rule covers."""
+
+
+class Parsed(NamedTuple):
+    """A column as read.
+
+    Attributes
+    ----------
+    values
+        (n,) float64 with NaN for missing, or object of str with "" for missing.
+    wrong
+        (n,) bool: values that the column cannot hold, which stand as missing; None where there is none.
+    """
+
+    values: NDArray[Any]
+    wrong: NDArray[np.bool_] | None
+
+
+class ValueRules:
+    """The rules, given the texts that mean a missing value and the decimal mark of numbers in text."""
+
+    def __init__(self, missing: Iterable[str] = MISSING_TOKENS, decimal: DecimalMark = ".") -> None:
+        self.comma = decimal == ","
+        self.missing = frozenset(trim(token) for token in missing)
+        # A token that reads as a number (say -999) stands for that number in every spelling and type.
+        parsed = [number for token in self.missing if (number := self._parse(token)) is not None]
+        self.missing_numbers = np.unique([number for number in parsed if not math.isnan(number)])
+        self._missing_spellings = frozenset(_spell_float(number) for number in self.missing_numbers.tolist())
+        self._tokens = pa.array(sorted(self.missing), pa.string())
+
+    # One value
+
+    def number(self, value: Any) -> float:
+        """One value of a number column; NaN = missing."""
+        value = _plain(value)
+        if isinstance(value, str):
+            text = trim(value)
+            number = math.nan if text in self.missing else self._parse(text)
+            if number is None:
+                raise WrongValueError("not a number")
+        else:
+            number = _as_float(value)
+        return math.nan if len(self.missing_numbers) and number in self.missing_numbers else number
+
+    def boolean(self, value: Any) -> float:
+        """One value of a boolean column: a word of `PAIRS`, or a number as it is; NaN = missing."""
+        value = _plain(value)
+        if isinstance(value, str):
+            text = trim(value)
+            if text not in self.missing and (truth := _TRUTH.get(text.lower())) is not None:
+                return truth
+        return self.number(value)
+
+    def text(self, value: Any) -> str:
+        """One value of a category column, in its one spelling; "" = missing."""
+        value = _plain(value)
+        spelling = self._spell_text(value) if isinstance(value, str) else _spell(value)
+        return "" if spelling in self._missing_spellings else spelling
+
+    def _parse(self, text: str) -> float | None:
+        if self.comma:
+            if "." in text:
+                return None
+            text = text.replace(",", ".")
+        found = _NUMBER.fullmatch(text)
+        if found is None:
+            return None
+        return math.nan if found[1] else float(text)
+
+    def _spell_text(self, text: str) -> str:
+        text = trim(text)
+        if text in self.missing:
+            return ""
+        if len(text) > LONGEST_TEXT or "\0" in text or not _is_unicode(text):
+            raise WrongValueError("not clean text")
+        if whole := _WHOLE.fullmatch(text):
+            return "0" if whole[2] == "0" else whole[1] + whole[2]
+        lower = text.lower()
+        return lower if lower in ("true", "false") else text
+
+    # One Arrow column
+
+    def numbers(self, array: pa.Array) -> Parsed:
+        """Arrow column to float64."""
+        array = decoded(array)
+        if not is_text(array.type):
+            return Parsed(self.blanked(typed_numbers(array)), None)
+        if is_bytes(array.type):
+            return _by_distinct(array, self.number, math.nan, np.float64)
+        values = None if self.comma else _cast(array)
+        if values is None:
+            values = _cast(self._cleaned(array))
+        if values is None:
+            return _by_distinct(array, self.number, math.nan, np.float64)
+        return Parsed(self.blanked(values), None)
+
+    def booleans(self, array: pa.Array) -> Parsed:
+        """Arrow column to float64, 1 = true."""
+        array = decoded(array)
+        if not is_text(array.type):
+            return Parsed(self.blanked(typed_numbers(array)), None)
+        return _by_distinct(array, self.boolean, math.nan, np.float64)
+
+    def texts(self, array: pa.Array) -> Parsed:
+        """Arrow column to an object array of str."""
+        array = decoded(array)
+        if not is_text(array.type):
+            typed_numbers(array[:0])  # refuses the types that have no spelling
+        return _by_distinct(array, self.text, "", np.object_)
+
+    def _cleaned(self, texts: pa.Array) -> pa.Array:
+        texts = pc.ascii_trim_whitespace(texts)
+        blank = pc.is_in(texts, self._tokens.cast(texts.type))
+        if self.comma:
+            # A point becomes something that no number holds.
+            texts = pc.replace_substring(pc.replace_substring(texts, ".", "#"), ",", ".")
+        return pc.if_else(blank, pa.scalar(None, texts.type), texts)
+
+    def blanked(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Numbers with NaN in place of those that a missing token stands for."""
+        if not len(self.missing_numbers):
+            return values
+        return np.where(np.isin(values, self.missing_numbers), np.nan, values)
+
+
+def trim(text: str) -> str:
+    """Text without ASCII white space around it."""
+    return text.strip(_WHITE)
+
+
+def shown(value: object, limit: int = 40) -> str:
+    r"""Text of a value or a name for a message: one line, cut, control characters inert.
+
+    Examples
+    --------
+    >>> shown("a\x1b[31m")
+    "'a\\x1b[31m'"
+    """
+    if isinstance(value, str | bytes):
+        return repr(value[:limit]) + ("…" if len(value) > limit else "")
+    text = repr(value)
+    return text if len(text) <= limit else text[:limit] + "…"
+
+
+def decoded(array: pa.Array) -> pa.Array:
+    """Arrow column without dictionaries and views; bytes stay bytes."""
+    if pt.is_dictionary(array.type):
+        array = array.dictionary_decode()
+    if pt.is_string_view(array.type):
+        return array.cast(pa.string())
+    if pt.is_binary_view(array.type) or pt.is_fixed_size_binary(array.type):
+        return array.cast(pa.binary())
+    return array
+
+
+def is_text(kind: pa.DataType) -> bool:
+    """Whether an Arrow type holds text, or bytes that should be text."""
+    return bool(pt.is_string(kind) or pt.is_large_string(kind) or is_bytes(kind))
+
+
+def is_bytes(kind: pa.DataType) -> bool:
+    """Whether an Arrow type holds bytes."""
+    return bool(pt.is_binary(kind) or pt.is_large_binary(kind))
+
+
+def typed_numbers(array: pa.Array) -> NDArray[np.float64]:
+    """(n,) float64 of an Arrow column of numbers, booleans or nulls; null = NaN."""
+    kind = array.type
+    if pt.is_null(kind):
+        return np.full(len(array), np.nan)
+    if pt.is_boolean(kind):
+        array = array.cast(pa.uint8())
+    elif not (pt.is_integer(kind) or pt.is_floating(kind) or pt.is_decimal(kind)):
+        raise UnreadTypeError(str(kind))
+    return _to_numpy(pc.cast(array, pa.float64(), safe=False))
+
+
+def _cast(texts: pa.Array) -> NDArray[np.float64] | None:
+    try:
+        return _to_numpy(pc.cast(texts, pa.float64()))
+    except pa.ArrowInvalid:
+        return None
+
+
+def _to_numpy(array: pa.Array) -> NDArray[np.float64]:
+    return np.asarray(array.to_numpy(zero_copy_only=False), dtype=np.float64)
+
+
+def _by_distinct(array: pa.Array, rule: Callable[[Any], Any], missing: Any, dtype: Any) -> Parsed:
+    encoded = array.dictionary_encode()
+    distinct = _distinct_values(encoded.dictionary)
+    known = np.full(len(distinct) + 1, missing, dtype=dtype)
+    wrong = np.zeros(len(distinct) + 1, dtype=np.bool_)
+    for i, value in enumerate(distinct):
+        try:
+            known[i] = rule(value)
+        except WrongValueError:
+            wrong[i] = True
+    index = encoded.indices.fill_null(len(distinct)).to_numpy(zero_copy_only=False)
+    return Parsed(known[index], wrong[index] if wrong.any() else None)
+
+
+def _distinct_values(dictionary: pa.Array) -> list[Any]:
+    # NumPy keeps float32 as float32, whose spelling is shorter than that of the same value in float64.
+    return list(dictionary.to_numpy()) if pt.is_floating(dictionary.type) else dictionary.to_pylist()
+
+
+def _plain(value: Any) -> Any:
+    """Text or number without the dress in which it came; None for null."""
+    if isinstance(value, str | float | int | None):
+        return value
+    if isinstance(value, pa.Scalar):
+        value = value.as_py()
+    elif isinstance(value, np.ndarray) and value.ndim == 0:
+        value = value[()]
+    if isinstance(value, bytes | bytearray):
+        try:
+            return value.decode()
+        except UnicodeDecodeError as exc:
+            raise WrongValueError("not UTF-8 text") from exc
+    return None if type(value).__name__ in _NOT_AVAILABLE else value
+
+
+def _as_float(value: Any) -> float:
+    if value is None:
+        return math.nan
+    if not isinstance(value, int | float | Decimal | np.bool_ | np.integer | np.floating):
+        raise UnreadTypeError(type(value).__name__)
+    try:
+        return float(value)
+    except OverflowError:  # an integer beyond the largest float
+        return math.inf if value > 0 else -math.inf
+    except ValueError:  # Decimal("sNaN")
+        return math.nan
+
+
+def _spell(value: Any) -> str:
+    if isinstance(value, bool | np.bool_):
+        return "true" if value else "false"
+    if isinstance(value, int | np.integer):
+        return str(int(value))
+    if isinstance(value, Decimal) and value.is_finite() and value == value.to_integral_value():
+        return str(int(value))
+    return _spell_float(value if isinstance(value, np.floating) else _as_float(value))
+
+
+def _spell_float(value: float | np.floating[Any]) -> str:
+    if math.isnan(value):
+        return ""
+    # `str` of a float32 is its own shortest spelling: 0.1, not 0.10000000149011612.
+    return str(int(value)) if value.is_integer() else str(value)
+
+
+def _is_unicode(text: str) -> bool:
+    if text.isascii():
+        return True
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -1,0 +1,88 @@
+"""The teacher that needs no choice: a few unlike detectors, brought to one scale and averaged.
+
+Every member goes through a monotone, unbounded map, so that a row far out stays ahead of a row not quite as far: ranks and
+probabilities would saturate exactly where anomalies are.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+import numpy as np
+
+from stillwatch.teachers.mcd import MCD
+from stillwatch.teachers.protocol import Matrix, Regime, Scores, Teacher, ask, fit_teacher
+from stillwatch.teachers.recipe import write_recipe
+from stillwatch.teachers.sklearn import GMM, KNN, IsolationForest
+
+_UPPER, _NORMAL_UPPER = 0.9, 1.2816
+
+
+@dataclass
+class Auto:
+    """Weighted mean of asinh((score - median) / spread) over the members.
+
+    Rows known to be normal: the nearest row counts (k = 1), and a mixture and a forest smooth it. Rows that may hold
+    anomalies: a cluster of them is its own nearest neighbour, so k grows with the rows, and robust members join.
+    """
+
+    regime: Regime
+    name: str = field(default="auto", init=False)
+    pointwise: bool = field(default=True, init=False)
+
+    def fit(self, x: Matrix, *, seed: int) -> Self:
+        """Fit every member, and the scale of its scores on the training rows."""
+        self._seed, self._rows = seed, len(x)
+        chosen = _members(self.regime, len(x))
+        self._members = [fit_teacher(member, x, seed=seed) for member, _ in chosen]
+        self._weights = [weight for _, weight in chosen]
+        own = [_own_scores(member, x) for member in self._members]
+        self._scales = [_centre_and_spread(scores) for scores in own]
+        self._training = self._combine(own)
+        return self
+
+    def score(self, x: Matrix) -> Scores:
+        """Ask the members and combine."""
+        return self._combine([ask(member, x) for member in self._members])
+
+    def training_scores(self) -> Scores:
+        """Combine the members' own training scores."""
+        return self._training
+
+    def recipe(self) -> dict[str, Any]:
+        """Regime, weights, and the members' recipes."""
+        parameters = {"regime": self.regime, "weights": self._weights}
+        packages = ("scikit-learn", "numpy")
+        own = write_recipe(self.name, parameters, seed=self._seed, rows=self._rows, packages=packages)
+        return own | {"members": [member.recipe() for member in self._members]}
+
+    def _combine(self, scores: list[Scores]) -> Scores:
+        parts = [
+            np.arcsinh((s - centre) / spread)
+            for s, (centre, spread) in zip(scores, self._scales, strict=True)
+        ]
+        return np.average(parts, axis=0, weights=self._weights)
+
+
+def _members(regime: Regime, n: int) -> list[tuple[Teacher, float]]:
+    if regime == "normal":
+        return [(KNN(k=1), 2.0), (GMM(), 1.0), (IsolationForest(trees=200), 1.0)]
+    sample = 5_000
+    return [
+        (KNN(k=max(5, min(n, sample) // 20), sample=sample), 2.0),
+        (IsolationForest(trees=200), 1.0),
+        (MCD(), 1.0),
+    ]
+
+
+def _own_scores(member: Teacher, x: Matrix) -> Scores:
+    scores = member.training_scores()
+    return ask(member, x) if scores is None else scores
+
+
+def _centre_and_spread(scores: Scores) -> tuple[float, float]:
+    # The upper side alone: scores are skewed, and anomalies stand above.
+    centre, upper = np.quantile(scores, [0.5, _UPPER])
+    spread = (upper - centre) / _NORMAL_UPPER or scores.std() or 1.0
+    return float(centre), float(spread)

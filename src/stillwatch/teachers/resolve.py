@@ -1,0 +1,80 @@
+"""From what a user names as teacher to a Teacher."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from stillwatch.errors import TeacherError
+from stillwatch.teachers.auto import Auto
+from stillwatch.teachers.detector import Detector, is_detector, is_fitted
+from stillwatch.teachers.function import Function
+from stillwatch.teachers.mcd import MCD
+from stillwatch.teachers.protocol import Regime, Teacher
+from stillwatch.teachers.pyod import PREFIX, is_pyod, pyod_teacher
+from stillwatch.teachers.sklearn import GMM, KNN, LOF, OCSVM, IsolationForest
+
+NAMES: dict[str, Callable[[], Teacher]] = {
+    "knn": KNN,
+    "lof": LOF,
+    "isolation_forest": IsolationForest,
+    "gmm": GMM,
+    "mcd": MCD,
+    "ocsvm": OCSVM,
+}
+
+
+def resolve_teacher(spec: Any, *, regime: Regime) -> Teacher:
+    """Turn a name, a detector or a function into an unfitted Teacher.
+
+    Parameters
+    ----------
+    spec
+        ``"auto"``, a name of NAMES, ``"pyod:<class>"``, a Teacher, a fitted or unfitted detector of
+        scikit-learn or PyOD, a fitted classifier, or a function from an (n, d) matrix to (n,) scores.
+    regime
+        What ``"auto"`` may assume about the training rows.
+
+    Raises
+    ------
+    TeacherError
+        None of these; the message lists what is accepted.
+    MissingExtraError
+        A PyOD name without PyOD.
+    """
+    if isinstance(spec, str):
+        return _by_name(spec, regime)
+    if inspect.isclass(spec):
+        raise TeacherError(
+            f"teacher is the class {spec.__name__}; hand over an object of it: {spec.__name__}()."
+        )
+    if isinstance(spec, Teacher):
+        return spec
+    if is_pyod(spec) and not is_fitted(spec):
+        return pyod_teacher(spec)
+    if is_detector(spec):
+        return Detector(spec)
+    if callable(spec):
+        return Function(spec)
+    raise TeacherError(f"a {type(spec).__name__} is no teacher. {_accepted()}")
+
+
+def _by_name(name: str, regime: Regime) -> Teacher:
+    if name == "auto":
+        return Auto(regime)
+    if name in NAMES:
+        return NAMES[name]()
+    if name.startswith(PREFIX):
+        return pyod_teacher(name)
+    near = difflib.get_close_matches(name.lower(), ["auto", *NAMES], n=1)
+    hint = f" Did you mean '{near[0]}'?" if near else ""
+    raise TeacherError(f"no teacher is called '{name}'.{hint} {_accepted()}")
+
+
+def _accepted() -> str:
+    return (
+        f"Accepted: 'auto', {', '.join(repr(name) for name in NAMES)}, 'pyod:<class>' (as in 'pyod:LOF'), "
+        "a fitted or unfitted detector, a fitted classifier, or a function from an (n, d) matrix to (n,) scores."
+    )
