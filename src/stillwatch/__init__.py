@@ -32,8 +32,8 @@ from stillwatch.errors import (
 )
 from stillwatch.evaluate import Evaluation, evaluate
 from stillwatch.scorer import Scorer, Verdict, load
+from stillwatch.table.inspect import inspect
 from stillwatch.table.schema import Column, Schema
-from stillwatch.table.schema import inspect_table as inspect
 
 if TYPE_CHECKING:
     from stillwatch.distillation.distill import distill

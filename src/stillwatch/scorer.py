@@ -104,7 +104,11 @@ class Scorer:
         TableError
             a value is not one that its column can hold.
         """
-        return _joined([self.score_packed(part) for part, _ in self._packed(rows)])
+        return _joined([self.score_packed(part) for part in self.pack(rows)])
+
+    def pack(self, rows: Any) -> Iterator[Rows]:
+        """Rows in model form, batch by batch; at least one batch."""
+        return (part for part, _ in self._packed(rows))
 
     def score_packed(self, rows: Rows) -> NDArray[np.float32]:
         """(n,) scores of rows that `table.pack.Packer` made; higher = more abnormal."""
@@ -121,7 +125,7 @@ class Scorer:
         """
         return self._one.score(row)
 
-    def judge(self, rows: Any, rate: float | None = None) -> Verdict:
+    def judge(self, rows: Any, rate: float | None = None, *, first_row: int = 1) -> Verdict:
         """Score, p-value, alert and what was unusual, in one pass.
 
         Parameters
@@ -130,6 +134,8 @@ class Scorer:
             as for `score`.
         rate
             share of normal rows that may raise an alarm; None: the model's default.
+        first_row
+            number of the first row, for messages about a value, where `rows` is part of a longer stream.
 
         Raises
         ------
@@ -139,7 +145,7 @@ class Scorer:
         bar = self._threshold(rate)
         scores, low, missing, unseen = [], [], _Tally(), _Tally()
         ignored: tuple[str, ...] = ()
-        for part, names in self._packed(rows):
+        for part, names in self._packed(rows, first_row):
             ignored = ignored or self._packer.extra(names)
             scores.append(self.score_packed(part))
             low.append(np.isnan(part.numbers).all(axis=1) & (part.texts == "").all(axis=1))
@@ -165,16 +171,15 @@ class Scorer:
     def _threshold(self, rate: float | None) -> float:
         return threshold(self.manifest.calibration, self.manifest.alert_rate if rate is None else rate)
 
-    def _packed(self, rows: Any) -> Iterator[tuple[Rows, tuple[str, ...]]]:
+    def _packed(self, rows: Any, first: int = 1) -> Iterator[tuple[Rows, tuple[str, ...]]]:
         """Rows in model form, batch by batch, with the names of the columns they came with."""
         if isinstance(rows, np.ndarray) and rows.dtype != object:
-            yield self._packer.array(rows), ()
+            yield self._packer.array(rows, first), ()
             return
         if isinstance(rows, pa.RecordBatch):
-            yield self._packer.table(rows), tuple(rows.schema.names)
+            yield self._packer.table(rows, first), tuple(rows.schema.names)
             return
         source = open_source(rows)
-        first = 1
         for batch in source.batches():
             yield self._packer.table(batch, first_row=first), source.names
             first += batch.num_rows

@@ -17,8 +17,7 @@ from stillwatch.distillation.split import Split
 from stillwatch.evaluation.report import Report
 from stillwatch.knowledge.knowledge import Knowledge
 from stillwatch.scorer import Scorer
-from stillwatch.table.pack import Packer, Rows
-from stillwatch.table.read import open_source
+from stillwatch.table.pack import Rows
 from stillwatch.teachers.protocol import Teacher
 
 
@@ -85,14 +84,13 @@ class Distillation:
         """Where the teacher was asked, and what it said."""
         return self.fitted.knowledge
 
+    def features(self, rows: Any) -> NDArray[np.float32]:
+        """(n, d) feature matrix of raw rows: what teacher and student see."""
+        return np.concatenate([self.fitted.features.transform(part) for part in self.scorer.pack(rows)])
+
     def teacher_score(self, rows: Any) -> NDArray[np.float64]:
         """(n,) raw scores of the teacher for the same raw rows that the scorer takes."""
-        packer = Packer(self.manifest.schema)
-        if isinstance(rows, np.ndarray) and rows.dtype != object:
-            return self.fitted.teacher_score(packer.array(rows))
-        source = open_source(rows)
-        parts = [self.fitted.teacher_score(packer.table(batch)) for batch in source.batches()]
-        return np.concatenate(parts) if parts else np.zeros(0)
+        return np.concatenate([self.fitted.teacher_score(part) for part in self.scorer.pack(rows)])
 
     @cached_property
     def report(self) -> Report:
