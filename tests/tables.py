@@ -18,7 +18,9 @@ def mixed_table(rows: int, seed: int = 0) -> pa.Table:
             "age": pa.array(age, mask=rng.random(rows) < 0.1),
             "stamp": pa.array(1_700_000_000 + rng.integers(0, 50_000, rows) + 10**6 * anomaly),
             "member": pa.array(rng.random(rows) < 0.7),
-            "city": pa.array(rng.choice(["Bern", "Basel", "Genf", "Chur"], rows, p=[0.5, 0.3, 0.15, 0.05]).tolist()),
+            "city": pa.array(
+                rng.choice(["Bern", "Basel", "Genf", "Chur"], rows, p=[0.5, 0.3, 0.15, 0.05]).tolist()
+            ),
             "shop": pa.array([f"shop {i}" for i in rng.zipf(1.6, rows) % 90]),
             "country": pa.array(["CH"] * rows),
             "version": pa.array(np.ones(rows)),

@@ -69,7 +69,8 @@ def evaluate(
     known = [column.name for column in schema.columns]
     if label is not None and label not in known:
         schema = msgspec.structs.replace(
-            schema, columns=(*schema.columns, msgspec.structs.replace(schema.columns[0], name=label, role="ignore"))
+            schema,
+            columns=(*schema.columns, msgspec.structs.replace(schema.columns[0], name=label, role="ignore")),
         )
     packer = Packer(schema.with_roles(label=label) if label is not None else schema)
     source = open_source(data)

@@ -67,7 +67,7 @@ class Graph:
             graph, opset_imports=opsets, ir_version=_IR_VERSION, producer_name="stillwatch"
         )
         onnx.checker.check_model(model)
-        return model.SerializeToString(deterministic=True)
+        return bytes(model.SerializeToString(deterministic=True))
 
     def _fresh(self, stem: str) -> str:
         self._count += 1

@@ -64,20 +64,17 @@ class OneRow:
         if isinstance(row, dict):
             num, num64, txt = self._by_name
         else:
-            if isinstance(row, np.ndarray):
-                if row.dtype.kind not in "fiu" or row.ndim != 1:
-                    return False
+            if isinstance(row, np.ndarray) and row.dtype.kind in "fiu" and row.ndim == 1:
                 row = row.tolist()
-            if len(row) != self._width:
+            # Named tuples and other mappings go by name; the packer knows them.
+            if type(row) not in {list, tuple} or len(row) != self._width:
                 return False
             if self._in_order:
-                self._num.pack_into(slot.num, 0, *row)
+                self._num.pack_into(slot.view, 0, *row)
                 return True
             num, num64, txt = self._by_place
-        if slot.num is not None:
-            self._num.pack_into(slot.num, 0, *num(row))
-        if slot.num64 is not None:
-            self._num64.pack_into(slot.num64, 0, *num64(row))
+        self._num.pack_into(slot.view, 0, *num(row))
+        self._num64.pack_into(slot.view64, 0, *num64(row))
         if slot.txt is not None:
             texts = txt(row)
             for value, known in zip(texts, self._vocabulary, strict=True):
@@ -92,13 +89,14 @@ class _Slot:
 
     def __init__(self, manifest: Manifest, session: ort.InferenceSession) -> None:
         layout = manifest.layout
-        self.num = np.zeros((1, len(layout.num)), dtype=np.float32) if layout.num else None
-        self.num64 = np.zeros((1, len(layout.num64)), dtype=np.float64) if layout.num64 else None
+        num = np.zeros((1, len(layout.num)), dtype=np.float32)
+        num64 = np.zeros((1, len(layout.num64)), dtype=np.float64)
+        self.view, self.view64 = memoryview(num.data), memoryview(num64.data)
         self.txt = np.full((1, len(layout.txt)), "", dtype=object) if layout.txt else None
         self._session = session
         self._score = np.zeros((1, 1), dtype=np.float32)
-        buffers = {"num": self.num, "num64": self.num64, "txt": self.txt}
-        self._feed = {name: buffer for name, buffer in buffers.items() if buffer is not None}
+        buffers: dict[str, NDArray[Any] | None] = {"num": num, "num64": num64, "txt": self.txt}
+        self._feed = {name: buffer for name, buffer in buffers.items() if buffer is not None and buffer.size}
         self._binding = self._bound() if self.txt is None else None
 
     def run(self) -> float:

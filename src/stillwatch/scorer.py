@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -173,7 +174,7 @@ class Scorer:
 
     def _packed(self, rows: Any, first: int = 1) -> Iterator[tuple[Rows, tuple[str, ...]]]:
         """Rows in model form, batch by batch, with the names of the columns they came with."""
-        if isinstance(rows, np.ndarray) and rows.dtype != object:
+        if isinstance(rows, np.ndarray):
             yield self._packer.array(rows, first), ()
             return
         if isinstance(rows, pa.RecordBatch):
@@ -190,12 +191,11 @@ class Scorer:
             missing.add(name, absent)
         for name, column in zip(schema.texts, rows.texts.T, strict=True):
             known = self._one.known[name]
-            values, counts = np.unique(column.astype(str), return_counts=True) if len(column) else ([], [])
-            for value, count in zip(values, counts, strict=True):
+            for value, count in Counter(column.tolist()).items():
                 if value == "":
-                    missing.add(name, int(count))
+                    missing.add(name, count)
                 elif value not in known:
-                    unseen.add(name, int(count))
+                    unseen.add(name, count)
 
 
 class _Tally(dict[str, int]):

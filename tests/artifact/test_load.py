@@ -158,6 +158,27 @@ def test_a_graph_that_takes_other_columns_than_the_manifest_says_is_refused(fold
         read_artifact(folder)
 
 
+def rewrite(folder: Path, old: str, new: str) -> None:
+    """Change the manifest and put its digest right again."""
+    text = (folder / MANIFEST).read_text()
+    assert old in text
+    (folder / MANIFEST).write_text(text.replace(old, new))
+    (folder / DIGEST).write_text(hashlib.sha256((folder / MANIFEST).read_bytes()).hexdigest() + "\n")
+
+
+def test_an_opset_other_than_the_manifest_says_is_refused(folder: Path) -> None:
+    rewrite(folder, '"opset": 17', '"opset": 18')
+    with pytest.raises(AuditError, match="the graph has opset 17, the manifest says 18"):
+        read_artifact(folder)
+
+
+def test_a_size_other_than_the_manifest_says_is_refused(folder: Path) -> None:
+    size = (folder / REPORT_HTML).stat().st_size
+    rewrite(folder, f'"size": {size}\n', '"size": 1\n')
+    with pytest.raises(DigestError, match=f"report.html: {size} bytes, the manifest says 1"):
+        read_artifact(folder)
+
+
 def test_all_three_inputs(tmp_path: Path, save: Save) -> None:
     columns = [("p", "number"), ("q", "boolean"), ("far", "number"), ("s", "category"), ("t", "category")]
     mixed = graphs.manifest(

@@ -8,8 +8,16 @@ import pytest
 
 from stillwatch.artifact.load import read_artifact
 from stillwatch.artifact.manifest import DIGEST, FILES, Golden
-from stillwatch.artifact.parity import CHECKS, disagreement, golden_scores, open_session, verify
+from stillwatch.artifact.parity import (
+    CHECKS,
+    disagreement,
+    golden_scores,
+    open_session,
+    run_session,
+    verify,
+)
 from stillwatch.errors import ArtifactError
+from stillwatch.table.pack import Rows
 
 from . import graphs
 from .conftest import Save
@@ -91,6 +99,21 @@ def test_no_folder_at_all_is_reported(tmp_path: Path, folder: Path) -> None:
 def test_sessions_open_only_what_onnxruntime_can_build() -> None:
     with pytest.raises(ArtifactError, match="onnxruntime"):
         open_session(b"rubbish")
+
+
+def test_refusals_print_nothing(capfd: pytest.CaptureFixture[str]) -> None:
+    """Both graphs are past the audit, which refuses them: an operator that is no UTF-8, an index out of range."""
+    unreadable = graphs.simple().replace(b"Gemm", b"\xff" * 4)
+    far = graphs.model(
+        [graphs.node("Gather", ["num", "i"], ["score"], axis=1)], [graphs.tensor("i", [9], np.int64)]
+    )
+    session = open_session(far.SerializeToString())
+    rows = Rows(np.zeros((1, 3)), np.zeros((1, 0), dtype=object))
+    with pytest.raises(ArtifactError, match="cannot run the graph"):
+        run_session(session, graphs.manifest(), rows)
+    with pytest.raises(ArtifactError, match="refuses the graph"):
+        open_session(unreadable)
+    assert capfd.readouterr() == ("", "")
 
 
 def test_disagreement_is_relative_above_one_and_absolute_below() -> None:

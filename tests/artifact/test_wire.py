@@ -87,6 +87,7 @@ def test_a_truncated_file_is_refused(cut: int) -> None:
         (b"\x80" * 20, "longer than 64 bits"),
         (field(7, field(1, b"")) * 2, "Model.graph stands twice"),
         (field(99, b""), "unknown field 99"),
+        (field(7, field(2, b"\xff")), "Graph.name is no UTF-8"),
         (field(7, b"\x0b"), "wire type 3"),
         (field(1, b"abc"), "ir_version has wire type 2"),
         (b"\x0d\0\0\0\0", "ir_version has wire type 5"),
@@ -103,7 +104,7 @@ def test_a_truncated_file_is_refused(cut: int) -> None:
         (field(7, field(2, b"x" * (LIMITS["text"] + 1))), "Graph.name holds"),
         (field(7, field(5, b"") * (LIMITS["tensors"] + 1)), "more than the 20,000 tensors"),
         (field(7, field(1, field(5, b"") * (LIMITS["attributes"] + 1))), "more than the 100,000 attributes"),
-        (field(7, field(5, field(7, b"\1" * (LIMITS["values"] + 1)))), "more than the 2,000,000 values"),
+        (field(7, field(5, field(7, b"\1" * (LIMITS["values"] + 1)))), "more than the 1,000,000 values"),
         (b"\0" * (LIMITS["bytes"] + 1), "67,108,865 bytes"),
     ],
 )
@@ -118,7 +119,8 @@ def test_refusals_name_the_check_and_the_offender(data: bytes, message: str) -> 
         "b'\\x0a\\x00' * 4_000_000",  # empty nodes
         "b'\\x0a\\x02\\x2a\\x00' * 2_000_000",  # nodes with an empty attribute
         "b'\\x2a\\x00' * 4_000_000",  # empty initialisers
-        "b'\\x0a\\x00' + b'\\x2a\\x84\\x80\\x80\\x04' + b'\\x08\\x01' * 4_194_304",  # one tensor, millions of dims
+        # one tensor, millions of dims
+        "b'\\x0a\\x00' + b'\\x2a\\x84\\x80\\x80\\x04' + b'\\x08\\x01' * 4_194_304",
         "b'\\x0a\\x8a\\x80\\x80\\x04' + b'\\x2a\\x85\\x80\\x80\\x04' + b'\\x40\\x01' * 4_194_304",
     ],
 )
@@ -137,7 +139,9 @@ def test_a_bomb_is_refused_in_under_a_second_and_200_mb(shape: str) -> None:
         try:
             audit(model)
         except AuditError as exc:
-            print(time.process_time() - start, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before, exc, sep="|")
+            seconds = time.process_time() - start
+            grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+            print(seconds, grown, exc, sep="|")
     """
     run = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True, check=True
@@ -149,7 +153,7 @@ def test_a_bomb_is_refused_in_under_a_second_and_200_mb(shape: str) -> None:
 
 
 def test_the_limits_let_an_honest_large_forest_pass() -> None:
-    nodes = 150_000
+    nodes = 100_000
     ints = helper.make_attribute("nodes_nodeids", list(range(nodes)))
     floats = helper.make_attribute("nodes_values", [0.5] * nodes)
     modes = helper.make_attribute("nodes_modes", ["BRANCH_LEQ"] * nodes)

@@ -112,6 +112,15 @@ def test_an_impossible_name_is_an_error(tmp_path: Path, save: Save, name: str) -
         save(tmp_path / name)
 
 
+def test_a_target_that_cannot_be_looked_at_is_an_error(folder: Path, save: Save, monkeypatch: Any) -> None:
+    def refuse(*_: Any) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(os, "listdir", refuse)
+    with pytest.raises(ArtifactError, match="cannot be looked at: Permission denied"):
+        save(folder, overwrite=True)
+
+
 class Boom(BaseException):
     pass
 
@@ -190,8 +199,8 @@ def in_process(
         from tests.artifact import graphs
         {hook}
         try:
-            write.write_artifact({str(path)!r}, model=graphs.simple(), manifest=graphs.manifest(), report_html="new",
-                                 report_json="{{}}", card="x" * 100_000, overwrite={overwrite})
+            write.write_artifact({str(path)!r}, model=graphs.simple(), manifest=graphs.manifest(),
+                report_html="new", report_json="{{}}", card="x" * 100_000, overwrite={overwrite})
         except write.ArtifactError as exc:
             print(exc)
     """
@@ -229,7 +238,10 @@ def test_a_kill_leaves_no_half_written_folder(tmp_path: Path, save: Save, hook: 
 
 def test_a_kill_between_the_two_renames_leaves_both_folders_whole(tmp_path: Path, save: Save) -> None:
     before = save(tmp_path / "model")
-    hook = f"rename = os.rename; os.rename = lambda old, new: {KILL} if '.part' in str(old) else rename(old, new)"
+    hook = (
+        "rename = os.rename; "
+        f"os.rename = lambda old, new: {KILL} if '.part' in str(old) else rename(old, new)"
+    )
     assert in_process(tmp_path / "model", hook, overwrite=True).returncode == -signal.SIGKILL
     (old,) = tmp_path.glob(".model.*.old")
     (part,) = tmp_path.glob(".model.*.part")

@@ -109,10 +109,12 @@ def sample_report(*, labels: bool = True, rows: int = 12_000) -> ev.Report:
             )
         ),
         warnings=(
-            "Column 'bearing_temperature' alone separates the label (AUROC 0.97): check that it is known before the failure.",
+            "Column 'bearing_temperature' alone separates the label (AUROC 0.97): "
+            "check that it is known before the failure.",
         ),
         reproduction=ev.Reproduction(
-            call="stillwatch distill 'readings/*.parquet' --label failed --train-on normal --alert-rate 0.01 --seed 0 --out model/",
+            call="stillwatch distill 'readings/*.parquet' --label failed --train-on normal "
+            "--alert-rate 0.01 --seed 0 --out model/",
             seed=0,
             data_fingerprint="sha256:5f1d8e0c7b2a44d1c1c7b5d1f64f3a9d0f2f0b61a1d1d2a9d5a8a1c5f0e6b7c8",
             digest="sha256:9c56cc51b374c3ba189210d5b6d4bf57790d351c96c47c02190ecf1e430635ab",

@@ -72,14 +72,18 @@ numbers = st.one_of(
     st.just(float("nan")),
     st.sampled_from([0.0, -0.0, 7.0, np.inf, -np.inf, 1e38, -1e38, 1e308, 1e-310, 3e9, 3e9 + 1, 2.0**24 + 1]),
 )
-texts = st.one_of(st.sampled_from(["a", "b", "c", "", "always", "twice only"]), st.text(max_size=5).filter(lambda t: "\0" not in t))
+texts = st.one_of(
+    st.sampled_from(["a", "b", "c", "", "always", "twice only"]),
+    st.text(max_size=5).filter(lambda t: "\0" not in t),
+)
 
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.tuples(*[numbers] * 6, *[texts] * 2), min_size=1, max_size=6))
 def test_numpy_and_graph_agree_on_any_row(features: Features, drawn: list[tuple[object, ...]]) -> None:
     rows = Rows(
-        np.array([row[:6] for row in drawn], dtype=np.float64), np.array([row[6:] for row in drawn], dtype=object)
+        np.array([row[:6] for row in drawn], dtype=np.float64),
+        np.array([row[6:] for row in drawn], dtype=object),
     )
     code = features.encode(rows)
     x, guard = matrix_by_graph(features, rows)
@@ -91,7 +95,13 @@ def test_numpy_and_graph_agree_on_any_row(features: Features, drawn: list[tuple[
 
 def test_numpy_and_graph_agree_on_tables_of_one_kind() -> None:
     rows = training_rows()
-    for kept in (SCHEMA.columns[:1], SCHEMA.columns[4:5], SCHEMA.columns[6:7], SCHEMA.columns[3:4], SCHEMA.columns[3:6]):
+    for kept in (
+        SCHEMA.columns[:1],
+        SCHEMA.columns[4:5],
+        SCHEMA.columns[6:7],
+        SCHEMA.columns[3:4],
+        SCHEMA.columns[3:6],
+    ):
         schema = Schema(columns=kept)
         part = Rows(
             rows.numbers[:, [SCHEMA.numbers.index(n) for n in schema.numbers]],

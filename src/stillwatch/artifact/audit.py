@@ -1,12 +1,12 @@
 """Audit `model.onnx` before onnxruntime sees it: what we write is all that we load.
 
-Three gates, each cheaper to pass than the next is to attack: the bytes (`wire`), then the parsed graph against the constants
-below, then the size of every value (`shapes`). A model that passes computes with standard operators only, reads nothing but
-its inputs and its own bytes, ends, and needs memory in proportion to its rows. Every refusal names the check and the
-offender.
+Three gates, each cheaper to pass than the next is to attack: the bytes (`wire`), then the parsed graph
+against the constants below, then the size of every value (`shapes`). A model that passes computes with
+standard operators only, reads nothing but its inputs and its own bytes, ends, and needs memory in
+proportion to its rows. Every refusal names the check and the offender.
 
-To allow an operator: write it in `stillwatch.graph` users, enter it in `OPERATORS`, give it a rule in `shapes`, and ask of it
-whether an input can make it loop, allocate, or read past its end.
+To allow an operator: enter it in `OPERATORS`, give it a rule in `shapes`, and ask whether any input or
+attribute can make it loop, allocate, mix rows, or read past an end.
 """
 
 from __future__ import annotations
@@ -29,9 +29,10 @@ OPSETS: dict[str, range] = {"": range(17, 24), "ai.onnx.ml": range(3, 6)}
 
 OPERATORS = frozenset(
     {
-        "Abs", "Add", "Cast", "Clip", "Concat", "Div", "Equal", "Gather", "Gemm", "Identity", "IsNaN", "Less", "Log",
-        "MatMul", "Max", "Min", "Mul", "Not", "OneHot", "ReduceL1", "ReduceSum", "Relu", "Reshape", "Split", "Sqrt",
-        "Squeeze", "Sub", "Where", "ai.onnx.ml.LabelEncoder", "ai.onnx.ml.TreeEnsembleRegressor",
+        "Abs", "Add", "Cast", "Clip", "Concat", "Div", "Equal", "Gather", "Gemm", "Identity", "IsNaN", "Less",
+        "Log", "MatMul", "Max", "Min", "Mul", "Not", "OneHot", "ReduceL1", "ReduceSum", "Relu", "Reshape",
+        "Split", "Sqrt", "Squeeze", "Sub", "Where",
+        "ai.onnx.ml.LabelEncoder", "ai.onnx.ml.TreeEnsembleRegressor",
     }
 )  # fmt: skip
 
@@ -116,7 +117,9 @@ def audit(model: bytes) -> Summary:
     _check_output(graph.output)
     shapes = check_shapes(inputs, graph.initializer, graph.node)
     if shapes.get(OUTPUT) != (ROWS, 1):
-        raise AuditError(f"audit output: {OUTPUT} must be one number a row, found {quote(shapes.get(OUTPUT))}")
+        raise AuditError(
+            f"audit output: {OUTPUT} must be one number a row, found {quote(shapes.get(OUTPUT))}"
+        )
     return Summary(
         bytes=len(model),
         nodes=counts["nodes"],
@@ -168,8 +171,6 @@ def _check_tensor(tensor: TensorProto, *, text: bool = False) -> None:
         raise AuditError(f"audit tensor: {who} has a negative dimension")
     expected = prod(tensor.dims)
     filled = [name for name in _DATA_FIELDS if len(getattr(tensor, name))]
-    if len(filled) > 1:
-        raise AuditError(f"audit tensor: {who} stores its data twice ({' and '.join(filled)})")
     if tensor.data_type == TensorProto.STRING and text:
         width, typed = 1, "string_data"
     elif tensor.data_type in _NUMBERS:
@@ -180,7 +181,9 @@ def _check_tensor(tensor: TensorProto, *, text: bool = False) -> None:
         raise AuditError(f"audit tensor: {who} has the element type {tensor.data_type}, which is not allowed")
     found = len(getattr(tensor, typed))
     if found != expected or filled not in ([], [typed]):
-        raise AuditError(f"audit tensor: {who} declares {expected:,} in {typed} and stores {found:,}")
+        raise AuditError(
+            f"audit tensor: {who} must fill {typed} alone, with {expected:,}; it fills {found:,} and {filled}"
+        )
 
 
 def _check_node(node: NodeProto) -> None:
@@ -198,7 +201,7 @@ def _check_node(node: NodeProto) -> None:
     for attribute in node.attribute:
         if attribute.type not in _ATTRIBUTES:
             raise AuditError(
-                f"audit attribute: {quote(attribute.name)} of {who} has type {attribute.type}, which is not allowed"
+                f"audit attribute: {quote(attribute.name)} of {who} has type {attribute.type}, not allowed"
             )
         if attribute.HasField("t"):
             keys = operator == "ai.onnx.ml.LabelEncoder" and attribute.name == "keys_tensor"
@@ -247,7 +250,7 @@ def _columns(value: ValueInfoProto, element: int, role: str) -> int:
 
 
 def _check_names(inputs: dict[str, int], tensors: Iterable[TensorProto], nodes: Iterable[NodeProto]) -> None:
-    """Check that every name is given once, and before it is used: so nodes run in order and none waits for itself."""
+    """Check that every name is given once, and before it is used: nodes run in order, without cycles."""
     known = set(inputs)
 
     def define(name: str, what: str) -> None:

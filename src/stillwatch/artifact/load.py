@@ -1,6 +1,7 @@
-"""Read a model folder: bytes first, digests next, the audit after, and only then does anyone build anything from it.
+"""Read a model folder: bytes first, digests next, then the audit, and only then is anything built from it.
 
-Each step is a function of its own, in the order in which `read_artifact` takes them; `parity.verify` reports on the same.
+Each step is a function of its own, in the order in which `read_artifact` takes them; `parity.verify`
+reports on the same.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ class Loaded:
     Attributes
     ----------
     model
-        Bytes of `model.onnx`. Sessions are opened from these, never from the path: what was audited is what runs.
+        Bytes of `model.onnx`. Sessions are opened from these, never from the path: what was audited is what
+        runs.
     digest
         SHA-256 of `manifest.json`, which holds the digests of the other files: one name for the whole folder.
     summary
@@ -46,7 +48,8 @@ def read_artifact(path: str | os.PathLike[str], *, expect: str | None = None) ->
     path
         The folder.
     expect
-        Its digest, where it is known from elsewhere: the only guard against a folder that was swapped for another.
+        Its digest, where it is known from elsewhere: the only guard against a folder that was swapped for
+        another.
 
     Raises
     ------
@@ -64,14 +67,15 @@ def read_artifact(path: str | os.PathLike[str], *, expect: str | None = None) ->
     manifest = decode(files[MANIFEST])
     check_files(files, manifest)
     summary = audit(files[MODEL])
-    check_inputs(manifest, summary)
+    check_layout(manifest, summary)
     return Loaded(manifest, files[MODEL], digest, summary)
 
 
 def read_files(path: str | os.PathLike[str]) -> dict[str, bytes]:
     """Read the files with fixed names, and no other, from one folder.
 
-    The folder is opened once and the files are opened in it, so a folder replaced meanwhile is never read half and half.
+    The folder is opened once and the files are opened in it, so a folder replaced meanwhile is never read
+    half and half.
     """
     folder = Path(path)
     try:
@@ -147,7 +151,7 @@ def check_files(files: dict[str, bytes], manifest: Manifest) -> None:
             )
 
 
-def check_inputs(manifest: Manifest, summary: Summary) -> None:
+def check_layout(manifest: Manifest, summary: Summary) -> None:
     """Check that the graph takes the columns that the manifest's layout names, and is of its opset."""
     layout = manifest.layout
     named = {"num": len(layout.num), "num64": len(layout.num64), "txt": len(layout.txt)}

@@ -1,12 +1,13 @@
 """`manifest.json`: what a model folder holds, and the protocol that its readers follow.
 
-`PROTOCOL` is one integer for the whole folder. Any change to a field's name, type or meaning, to the set of files, or to
-what the graph takes and gives, is a new protocol. To change it:
+`PROTOCOL` is one integer for the whole folder. Any change to a field's name, type or meaning, to the set of
+files, or to what the graph takes and gives, is a new protocol. To change it:
 
-1. copy the structs as they stand into `manifest_N.py`, N being the old number, with a function that decodes them and
-   returns today's `Manifest`; enter that function in `READERS` under N;
-2. raise `PROTOCOL` by one, enter `_read_current` in `READERS` under the new number, and change the structs here;
-3. keep a folder written under N in the golden tests, with its scores: every old protocol loads and scores the same;
+1. copy the structs as they stand into `manifest_N.py`, N being the old number, with a function that decodes
+   them and returns today's `Manifest`; enter that function in `READERS` under N;
+2. raise `PROTOCOL` by one (`READERS` enters `_read_current` under it) and change the structs here;
+3. keep a folder written under N in the golden tests, with its scores: every old protocol loads and scores the
+   same;
 4. say in the changelog what changed and which version writes it first.
 
 A reader never guesses: a newer protocol is refused before any other field is looked at.
@@ -73,7 +74,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     categories
         Known values of each category column, for counting unseen ones.
     calibration, alert_rate
-        The table that turns a score into a p-value; the share of normal rows accepted as false alarms by default.
+        The table that turns a score into a p-value; the share of normal rows accepted as false alarms by
+        default.
     teacher, knowledge, student
         Provenance: names, parameters, seeds, library versions, data fingerprint.
     fidelity, quality
@@ -138,7 +140,8 @@ def decode(data: bytes) -> Manifest:
     ProtocolError
         Written by a newer version, or by none that this one knows.
     ArtifactError
-        Not JSON, too large, a field missing, unknown or of another type, or fields that contradict each other.
+        Not JSON, too large, a field missing, unknown or of another type, or fields that contradict each
+        other.
     """
     if len(data) > FILES[MANIFEST]:
         raise ArtifactError(f"{MANIFEST}: {len(data):,} bytes, more than the {FILES[MANIFEST]:,} allowed")
@@ -166,7 +169,7 @@ def _protocol_message(head: _Head) -> str:
 
 def _read_current(data: bytes) -> Manifest:
     manifest = msgspec.json.decode(data, type=Manifest)
-    # Structs from other packages let unknown fields pass, and a field that is passed over may have meant something.
+    # Structs from other packages let unknown fields pass, and a field passed over may have meant something.
     given, kept = msgspec.json.decode(data), msgspec.json.decode(msgspec.json.encode(manifest))
     for name in given:
         if given[name] != kept[name]:

@@ -11,7 +11,7 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from stillwatch.artifact.audit import OUTPUT, audit
-from stillwatch.artifact.load import check_digest, check_files, check_inputs, read_files
+from stillwatch.artifact.load import check_digest, check_files, check_layout, read_files
 from stillwatch.artifact.manifest import FILES, MANIFEST, MODEL, Manifest, Value, decode
 from stillwatch.artifact.quote import quote
 from stillwatch.errors import ArtifactError, StillwatchError
@@ -20,7 +20,7 @@ from stillwatch.table.pack import Packer, Rows
 TOLERANCE = 1e-5
 """Two scores a and b of the same row agree where |a - b| <= TOLERANCE * max(1, |a|)."""
 
-_ERROR_LEVEL = 3  # onnxruntime logs errors and worse
+_FATAL = 4  # onnxruntime logs nothing less: its errors come as exceptions, and need no second line on stderr
 
 
 class Check(msgspec.Struct, frozen=True):
@@ -63,9 +63,10 @@ def open_session(model: bytes) -> ort.InferenceSession:
     options = ort.SessionOptions()
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
-    options.log_severity_level = _ERROR_LEVEL
+    options.log_severity_level = _FATAL
     try:
-        return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        # The fallback would try the same once more, and print to stdout about it.
+        return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"], enable_fallback=0)
     except Exception as exc:  # onnxruntime's exceptions share no base of their own
         raise ArtifactError(
             f"{MODEL}: onnxruntime {ort.__version__} refuses the graph ({quote(exc, 300)})"
@@ -134,7 +135,7 @@ def verify(path: str | os.PathLike[str], *, expect: str | None = None) -> Verifi
     )
 
 
-CHECKS = ("files", "digest", "manifest", "contents", "audit", "inputs", "session", "golden")
+CHECKS = ("files", "digest", "manifest", "contents", "audit", "layout", "session", "golden")
 
 
 def _steps(path: str | os.PathLike[str], expect: str | None) -> Iterator[str]:
@@ -148,7 +149,7 @@ def _steps(path: str | os.PathLike[str], expect: str | None) -> Iterator[str]:
     yield "every file has its stored size and SHA-256"
     summary = audit(files[MODEL])
     yield f"{summary.nodes:,} nodes, {summary.parameters:,} parameters, opset {summary.opset}"
-    check_inputs(manifest, summary)
+    check_layout(manifest, summary)
     yield ", ".join(f"{name} [n, {columns}]" for name, columns in summary.inputs.items())
     session = open_session(files[MODEL])
     yield f"opened by onnxruntime {ort.__version__}"

@@ -1,9 +1,10 @@
 """Follow the shape of every value through a graph: the last gate of the audit.
 
-Standard operators alone do not make a graph harmless: twenty `Concat` nodes that double, one `OneHot` of depth 2^40 or a
-`MatMul` that meets itself allocate terabytes. So every shape is computed before anything runs. A shape is a tuple of sizes;
-`ROWS` stands for the number of rows and may only come first. Since no rule lets an operator mix, drop or repeat rows, what
-passes also scores each row by itself: a score never depends on the batch that it stands in.
+Standard operators alone do not make a graph harmless: twenty `Concat` nodes that double, one `OneHot` of
+depth 2^40 or a `MatMul` that meets itself allocate terabytes. So every shape is computed before anything
+runs. A shape is a tuple of sizes; `ROWS` stands for the number of rows and may only come first. Since no
+rule lets an operator mix, drop or repeat rows, what passes also scores each row by itself: a score never
+depends on the batch that it stands in.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ ROWS = -1
 MOST_ELEMENTS = 1 << 20
 """Elements of one computed value, for each row."""
 MOST_WORK = 1 << 27
-"""Elements computed and weights multiplied by, over the whole graph, for each row."""
+"""Elements read and written by all nodes together, for each row."""
 
 
 @dataclass(frozen=True)
@@ -55,12 +56,14 @@ class Call:
         if position >= len(self.node.input) or not self.node.input[position]:
             return None
         tensor = self.constants[position]
-        if tensor is None or tensor.data_type != TensorProto.INT64 or len(tensor.dims) > 1:
+        if tensor is None or tensor.data_type != TensorProto.INT64:
             raise self.fail(f"{name} must be stored integers")
-        return [int(i) for i in (np.frombuffer(tensor.raw_data, "<i8") if tensor.raw_data else tensor.int64_data)]
+        return [
+            int(i) for i in (np.frombuffer(tensor.raw_data, "<i8") if tensor.raw_data else tensor.int64_data)
+        ]
 
     def axis(self, value: int, rank: int) -> int:
-        """Turn a possibly negative axis into a position; the axis of the rows is nobody's."""
+        """Turn a possibly negative axis into a position."""
         axis = value + rank if value < 0 else value
         if not 0 <= axis < rank:
             raise self.fail(f"axis {value} of {rank}")
@@ -104,9 +107,7 @@ def check_shapes(
             if _elements(shape) > MOST_ELEMENTS:
                 raise call.fail(f"{_elements(shape):,} elements a row, at most {MOST_ELEMENTS:,} allowed")
             shapes[name] = shape
-            work += _elements(shape)
-        if node.op_type in ("Gemm", "MatMul"):
-            work += _elements(call.inputs[1])
+        work += sum(_elements(shape) for shape in (*call.inputs, *given))
         if work > MOST_WORK:
             raise call.fail(f"the graph needs more than {MOST_WORK:,} steps a row")
     return shapes
@@ -172,6 +173,9 @@ def _gather(call: Call) -> tuple[Shape, ...]:
     axis = call.axis(call.integer("axis", 0), len(data))
     if data[axis] == ROWS:
         raise call.fail("rows are picked")
+    picked = call.integers("indices", 1)
+    if picked and not 0 <= min(picked) <= max(picked) < data[axis]:
+        raise call.fail(f"an index lies outside the {data[axis]:,} columns")
     return ((*data[:axis], *index, *data[axis + 1 :]),)
 
 
@@ -214,8 +218,9 @@ def _product(call: Call) -> tuple[Shape, ...]:
     left, right = call.inputs[:2]
     if call.integer("transB", 0):
         right = right[::-1]
-    fits = len(left) == len(right) == 2 and left[1] == right[0] != ROWS and not call.integer("transA", 0)
-    if not fits:
+    # Weights stand on the right: a product of two stored matrices costs more than reading and writing them.
+    fits = len(left) == len(right) == 2 and left[0] == ROWS and left[1] == right[0] != ROWS
+    if not fits or call.integer("transA", 0):
         raise call.fail(f"shapes {left} and {right} do not fit")
     shape = (left[0], right[1])
     added = call.inputs[2] if len(call.inputs) > 2 else ()

@@ -1,4 +1,4 @@
-"""Check a tree ensemble before onnxruntime walks it: it reads features and follows branches without looking."""
+"""Check a tree ensemble before onnxruntime, which follows branches and reads features without looking."""
 
 from __future__ import annotations
 
@@ -36,13 +36,20 @@ _OTHERS = {
     "aggregate_function": AttributeProto.STRING,
     "post_transform": AttributeProto.STRING,
 }
-_OPTIONAL = {"nodes_hitrates", "nodes_missing_value_tracks_true", "base_values", "aggregate_function", "post_transform"}
+_OPTIONAL = {
+    "nodes_hitrates",
+    "nodes_missing_value_tracks_true",
+    "base_values",
+    "aggregate_function",
+    "post_transform",
+}
 
 
 def check_trees(node: NodeProto, columns: int) -> int:
     """Refuse an ensemble that reads past its row, does not end, or is deeper than `MOST_DEPTH`.
 
-    Children must have higher numbers than their parents, as in every order in which trees are usually written.
+    Children must have higher numbers than their parents, as in every order in which trees are usually
+    written.
 
     Parameters
     ----------
@@ -66,9 +73,13 @@ def check_trees(node: NodeProto, columns: int) -> int:
     nodes = _lists(found, _NODES)
     leaves = _lists(found, _LEAVES)
     feature, target = nodes["nodes_featureids"], leaves["target_ids"]
-    _require(bool(np.all((feature >= 0) & (feature < columns))), f"a feature lies outside the {columns:,} columns")
+    _require(
+        bool(np.all((feature >= 0) & (feature < columns))), f"a feature lies outside the {columns:,} columns"
+    )
     _require(bool(np.all((target >= 0) & (target < targets))), f"a target lies outside the {targets}")
-    _require("base_values" not in found or len(found["base_values"].floats) in (0, targets), "base_values differ")
+    _require(
+        "base_values" not in found or len(found["base_values"].floats) in (0, targets), "base_values differ"
+    )
     _check_branches(nodes, leaves)
     return targets
 
@@ -76,7 +87,7 @@ def check_trees(node: NodeProto, columns: int) -> int:
 def _lists(found: dict[str, AttributeProto], group: dict[str, int]) -> dict[str, NDArray[Any]]:
     """Arrays of a group of attributes, all of one length."""
     fields = {_INTS: ("ints", np.int64), _FLOATS: ("floats", np.float32), _STRINGS: ("strings", np.object_)}
-    lists = {}
+    lists: dict[str, NDArray[Any]] = {}
     for name, kind in group.items():
         if name in found:
             field, dtype = fields[kind]
@@ -88,17 +99,15 @@ def _lists(found: dict[str, AttributeProto], group: dict[str, int]) -> dict[str,
 
 def _check_branches(nodes: dict[str, NDArray[Any]], leaves: dict[str, NDArray[Any]]) -> None:
     tree, own = nodes["nodes_treeids"], nodes["nodes_nodeids"]
-    _require(bool(np.all((tree >= 0) & (tree < 1 << 20) & (own >= 0) & (own < 1 << 20))), "a number is too large")
     modes = nodes["nodes_modes"]
     _require(set(modes.tolist()) <= set(MODES), "a node has an unknown mode")
-    key = tree << 20 | own
+    key = _keys(tree, own, "a number is negative or too large")
     order = np.argsort(key)
     ascending = key[order]
     _require(bool(np.all(np.diff(ascending) > 0)), "a node stands twice")
 
     def places(trees: NDArray[Any], numbers: NDArray[Any], what: str) -> NDArray[Any]:
-        _require(bool(np.all((trees >= 0) & (trees < 1 << 20) & (numbers >= 0) & (numbers < 1 << 20))), what)
-        wanted = trees << 20 | numbers
+        wanted = _keys(trees, numbers, what)
         place = np.minimum(np.searchsorted(ascending, wanted), len(ascending) - 1)
         _require(bool(np.all(ascending[place] == wanted)), what)
         return np.asarray(place)
@@ -110,7 +119,9 @@ def _check_branches(nodes: dict[str, NDArray[Any]], leaves: dict[str, NDArray[An
         for name in ("nodes_truenodeids", "nodes_falsenodeids")
     ]
     _require(all(bool(np.all(child > parent)) for child in children), "a branch leads back")
-    leaf = places(leaves["target_treeids"], leaves["target_nodeids"], "a weight belongs to a node that is not there")
+    leaf = places(
+        leaves["target_treeids"], leaves["target_nodeids"], "a weight belongs to a node that is not there"
+    )
     _require(not branch[leaf].any(), "a weight belongs to a branch")
     both = np.concatenate(children)
     _require(len(np.unique(both)) == len(both), "two branches lead to one node")
@@ -118,6 +129,13 @@ def _check_branches(nodes: dict[str, NDArray[Any]], leaves: dict[str, NDArray[An
     for at, yes, no in zip(parent.tolist(), children[0].tolist(), children[1].tolist(), strict=True):
         depth[yes] = depth[no] = depth[at] + 1
     _require(int(depth.max()) <= MOST_DEPTH, f"a tree is deeper than {MOST_DEPTH}")
+
+
+def _keys(trees: NDArray[np.int64], numbers: NDArray[np.int64], problem: str) -> NDArray[np.int64]:
+    """One number for each pair of tree and node."""
+    for each in (trees, numbers):
+        _require(bool(np.all((each >= 0) & (each < 1 << 20))), problem)
+    return trees << 20 | numbers
 
 
 def _require(holds: bool, problem: str) -> None:

@@ -1,13 +1,13 @@
 """Walk the bytes of an ONNX file without building anything: the first gate of the audit.
 
-A parser pays for each message it meets (8 MB of empty nodes become 580 MB of objects), so messages are counted on the wire
-first. `MESSAGES` is an allow-list: a field that stands in no table is refused, and since no table leads back to itself the
-depth is bounded by the tables. Sub-graphs, functions, training information, sparse tensors and external data have no table.
+A parser pays for each message it meets (8 MB of empty nodes become 580 MB of objects), so messages are
+counted on the wire first. `MESSAGES` is an allow-list: a field that stands in no table is refused, and
+since no table leads back to itself the depth is bounded by the tables. Sub-graphs, functions, training
+information, sparse tensors and external data have no table.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import NamedTuple
 
 from stillwatch.artifact.quote import quote
@@ -18,7 +18,7 @@ LIMITS: dict[str, int] = {
     "nodes": 20_000,
     "tensors": 20_000,
     "attributes": 100_000,
-    "values": 2_000_000,  # every field, and every number in a packed list: bounds both the walk and the parsed size
+    "values": 1_000_000,  # fields, and numbers in packed lists: bounds the walk and the parsed size
     "text": 1 << 20,  # bytes of one string or name
     "notes": 1 << 16,  # bytes of one doc string or metadata entry
 }
@@ -30,8 +30,8 @@ _WIDTH = {_FIXED64: 8, _FIXED32: 4}
 class Field(NamedTuple):
     """One allowed field: its name, wire type, and what stands inside.
 
-    `inside` is a message's name, "text", "notes" or "raw" for bytes, "" for a number. `many` allows it more than once;
-    a number that may stand many times may also be packed into one run of bytes.
+    `inside` is a message's name, "text", "notes" or "raw" for bytes, "" for a number. `many` allows it more
+    than once; a number that may stand many times may also be packed into one run of bytes.
     """
 
     name: str
@@ -161,80 +161,97 @@ def scan(model: bytes) -> dict[str, int]:
     """
     if len(model) > LIMITS["bytes"]:
         raise AuditError(f"audit size: {len(model):,} bytes, more than the {LIMITS['bytes']:,} allowed")
-    counts: Counter[str] = Counter()
-    _walk(model, 0, len(model), "Model", counts)
-    if not counts["nodes"]:
+    walk = _Walk(model)
+    walk.message("Model", 0, len(model))
+    if not walk.counts["nodes"]:
         raise AuditError("audit wire: the file holds no graph")
-    return {name: counts[name] for name in ("nodes", "tensors", "attributes", "values")}
+    return walk.counts
 
 
-def _walk(data: bytes, at: int, end: int, message: str, counts: Counter[str]) -> None:
-    fields = MESSAGES[message]
-    if (counted := _COUNTED.get(message)) is not None:
-        _count(counts, counted, 1)
-    seen = set()
-    while at < end:
-        tag, at = _varint(data, at, end)
-        field = fields.get(tag >> 3)
-        if field is None:
-            raise AuditError(f"audit wire: {_unknown(message, tag >> 3)}")
-        _count(counts, "values", 1)
-        if not field.many:
-            # A single field that stands twice is merged by some readers and replaced by others: we might audit
-            # one model and run another.
-            if tag >> 3 in seen:
-                raise AuditError(f"audit wire: {message}.{field.name} stands twice")
-            seen.add(tag >> 3)
-        wire = tag & 7
-        if wire == _BYTES:
-            size, at = _varint(data, at, end)
-            if size <= end - at:
-                _inside(data[at : at + size], message, field, counts)
-            at += size
-        elif wire != field.wire:
-            raise AuditError(f"audit wire: {message}.{field.name} has wire type {wire}")
-        elif wire == _VARINT:
-            _, at = _varint(data, at, end)
-        else:
-            at += _WIDTH[wire]
-        if at > end:
-            raise AuditError(f"audit wire: {message}.{field.name} is cut short")
+class _Walk:
+    """One pass over the bytes, and what was counted on the way."""
 
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+        self.counts = dict.fromkeys((*_COUNTED.values(), "values"), 0)
 
-def _inside(data: bytes, at: int, end: int, message: str, field: Field, counts: Counter[str]) -> None:
-    """Check what stands in the bytes at..end of one length-delimited field."""
-    if field.inside in MESSAGES:
-        _walk(data, at, end, field.inside, counts)
-    elif field.inside in ("text", "notes"):
-        if end - at > LIMITS[field.inside]:
-            raise AuditError(
-                f"audit size: {message}.{field.name} holds {end - at:,} bytes, "
-                f"more than the {LIMITS[field.inside]:,} allowed: {quote(data[at : at + 60])}"
-            )
-    elif field.inside == "" and field.many:
-        # Packed numbers. A varint takes one byte or more, so this never counts too few.
-        _count(counts, "values", (end - at) // _WIDTH.get(field.wire, 1))
-    elif field.inside != "raw":
-        raise AuditError(f"audit wire: {message}.{field.name} has wire type {_BYTES}")
+    def message(self, name: str, at: int, end: int) -> None:
+        """Walk the fields of the message that stands at at..end."""
+        data, fields = self.data, MESSAGES[name]
+        if (counted := _COUNTED.get(name)) is not None:
+            self.count(counted, 1)
+        seen = set()
+        while at < end:
+            tag = data[at]
+            at += 1
+            if tag > 0x7F:
+                tag, at = self.varint(at - 1, end)
+            field = fields.get(tag >> 3)
+            if field is None:
+                raise AuditError(f"audit wire: {_unknown(name, tag >> 3)}")
+            self.count("values", 1)
+            if not field.many:
+                # A single field that stands twice is merged by some readers and replaced by others: we might
+                # audit one model and run another.
+                if tag >> 3 in seen:
+                    raise AuditError(f"audit wire: {name}.{field.name} stands twice")
+                seen.add(tag >> 3)
+            wire = tag & 7
+            if wire == _BYTES:
+                size, at = self.varint(at, end)
+                if size > end - at:
+                    raise AuditError(f"audit wire: {name}.{field.name} is cut short")
+                self.inside(name, field, at, at + size)
+                at += size
+            elif wire != field.wire:
+                raise AuditError(f"audit wire: {name}.{field.name} has wire type {wire}")
+            elif wire == _VARINT:
+                _, at = self.varint(at, end)
+            else:
+                at += _WIDTH[wire]
+                if at > end:
+                    raise AuditError(f"audit wire: {name}.{field.name} is cut short")
 
+    def inside(self, name: str, field: Field, at: int, end: int) -> None:
+        """Check what stands in the bytes at..end of one length-delimited field of message `name`."""
+        inside = field.inside
+        if inside in MESSAGES:
+            self.message(inside, at, end)
+        elif inside in LIMITS:
+            self.text(f"{name}.{field.name}", at, end, LIMITS[inside])
+        elif inside == "" and field.many:
+            # Packed numbers. A varint takes one byte or more, so this never counts too few.
+            self.count("values", (end - at) // _WIDTH.get(field.wire, 1))
+        elif inside != "raw":
+            raise AuditError(f"audit wire: {name}.{field.name} has wire type {_BYTES}")
 
-def _count(counts: Counter[str], name: str, more: int) -> None:
-    counts[name] += more
-    if counts[name] > LIMITS[name]:
-        raise AuditError(f"audit size: more than the {LIMITS[name]:,} {name} allowed")
+    def text(self, owner: str, at: int, end: int, limit: int) -> None:
+        """Check the length of a string, and that it is UTF-8: readers part ways over what is not."""
+        if end - at > limit:
+            shown = quote(self.data[at : at + 60])
+            raise AuditError(f"audit size: {owner} holds {end - at:,} bytes, more than {limit:,}: {shown}")
+        try:
+            self.data[at:end].decode()
+        except UnicodeDecodeError as exc:
+            raise AuditError(f"audit wire: {owner} is no UTF-8: {quote(self.data[at:end])}") from exc
 
+    def varint(self, at: int, end: int) -> tuple[int, int]:
+        """Read one base-128 number at `at`; return it and the position after it."""
+        value = shift = 0
+        while at < end and shift < 70:
+            byte = self.data[at]
+            at += 1
+            value |= (byte & 0x7F) << shift
+            if byte < 0x80:
+                return value, at
+            shift += 7
+        raise AuditError("audit wire: a number is cut short or longer than 64 bits")
 
-def _varint(data: bytes, at: int, end: int) -> tuple[int, int]:
-    """Read one base-128 number at `at`; return it and the position after it."""
-    value = shift = 0
-    while at < end and shift < 70:
-        byte = data[at]
-        at += 1
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return value, at
-        shift += 7
-    raise AuditError("audit wire: a number is cut short or longer than 64 bits")
+    def count(self, what: str, more: int) -> None:
+        """Add to a count, and refuse what is over its limit."""
+        self.counts[what] += more
+        if self.counts[what] > LIMITS[what]:
+            raise AuditError(f"audit size: more than the {LIMITS[what]:,} {what} allowed")
 
 
 def _unknown(message: str, number: int) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 
 from stillwatch.artifact.audit import audit
-from stillwatch.artifact.load import check_inputs
+from stillwatch.artifact.load import check_layout
 from stillwatch.artifact.manifest import (
     CARD,
     DIGEST,
@@ -42,12 +42,13 @@ def write_artifact(
 ) -> str:
     """Write a model folder and return its digest.
 
-    All files go into a hidden folder beside the target, are forced to the disk, and the folder is renamed. Whatever fails
-    on the way, an interrupt or a full disk included, the target is as it was and the hidden folder is gone; a killed
-    process may leave a hidden `.part` folder, which nothing ever reads.
+    All files go into a hidden folder beside the target, are forced to the disk, and the folder is renamed.
+    Whatever fails on the way, an interrupt or a full disk included, the target is as it was and the hidden
+    folder is gone; a killed process may leave a hidden `.part` folder, which nothing ever reads.
 
-    With `overwrite` the old folder is renamed aside before the new one takes its name. A kill between these two renames
-    leaves no folder under the name, but both beside it, whole: `.name.*.part` and `.name.*.old`.
+    With `overwrite` the old folder is renamed aside before the new one takes its name. A kill between these
+    two renames leaves no folder under the name, but both beside it, whole: `.name.*.part` and
+    `.name.*.old`.
 
     Parameters
     ----------
@@ -65,7 +66,7 @@ def write_artifact(
         `read_artifact` would refuse it.
     """
     target = Path(os.path.abspath(path))
-    _check_target(target, overwrite=overwrite)
+    check_target(target, overwrite=overwrite)
     content = _content(model, manifest, report_html, report_json, card)
     mark = secrets.token_hex(4)
     part = target.with_name(f".{target.name}.{mark}.part")
@@ -73,7 +74,7 @@ def write_artifact(
     try:
         _write_folder(part, content)
         # Looked at again: another process may have written the target meanwhile.
-        _check_target(target, overwrite=overwrite)
+        check_target(target, overwrite=overwrite)
         _put_in_place(part, target, aside)
     except (OSError, ValueError) as exc:
         raise ArtifactError(f"{quote(target, 200)} cannot be written: {_reason(exc)}") from exc
@@ -99,35 +100,47 @@ def _content(model: bytes, manifest: Manifest, html: str, json: str, card: str) 
     for name, data in content.items():
         if len(data) > FILES[name]:
             raise ArtifactError(f"{name}: {len(data):,} bytes, more than the {FILES[name]:,} allowed")
-    check_inputs(decode(written), audit(model))
+    check_layout(decode(written), audit(model))
     return content
 
 
-def _check_target(target: Path, *, overwrite: bool) -> None:
-    """Refuse a target that cannot be written, or that holds anything but an older model."""
-    shown, parent = quote(target, 200), target.parent
-    if not parent.is_dir():
-        raise ArtifactError(f"{shown}: the folder {quote(parent, 200)} does not exist. Create it first")
-    if not os.access(parent, os.W_OK | os.X_OK):
-        raise ArtifactError(f"{shown}: the folder {quote(parent, 200)} is read-only. Choose another place")
+def check_target(path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
+    """Refuse a target that cannot be written, or that holds anything but an older model.
+
+    `write_artifact` asks this too; long work asks before it starts.
+
+    Raises
+    ------
+    ArtifactError
+        As `write_artifact` raises for a target.
+    """
+    target = Path(os.path.abspath(path))
+    try:
+        problem = _problem(target, overwrite=overwrite)
+    except OSError as exc:
+        problem = f"cannot be looked at: {_reason(exc)}"
+    if problem:
+        raise ArtifactError(f"{quote(target, 200)} {problem}")
+
+
+def _problem(target: Path, *, overwrite: bool) -> str:
+    if not target.parent.is_dir():
+        return "cannot be written: its folder does not exist. Create it first"
+    if not os.access(target.parent, os.W_OK | os.X_OK):
+        return "cannot be written: its folder is read-only. Choose another place"
     if not os.path.lexists(target):
-        return
+        return ""
     if target.is_symlink() or not target.is_dir():
-        raise ArtifactError(f"{shown} exists and is no folder. Choose another name, or remove it")
+        return "exists and is no folder. Choose another name, or remove it"
     names = sorted(os.listdir(target))
     if MANIFEST not in names:
-        raise ArtifactError(
-            f"{shown} exists and is no Stillwatch model. Choose another name; it is never overwritten"
-        )
+        return "exists and is no Stillwatch model, so it is never overwritten. Choose another name"
     if not overwrite:
-        raise ArtifactError(
-            f"{shown} exists. Choose another name, or replace it by overwrite=True (--overwrite)"
-        )
+        return "exists. Choose another name, or replace it by overwrite=True (--overwrite)"
     foreign = [name for name in names if name not in FILES]
     if foreign:
-        raise ArtifactError(
-            f"{shown} holds {quote(foreign[0])}, which Stillwatch did not write. Move it away, then overwrite"
-        )
+        return f"holds {quote(foreign[0])}, which Stillwatch did not write. Move it away, then overwrite"
+    return ""
 
 
 def _write_folder(folder: Path, content: dict[str, bytes]) -> None:
@@ -165,7 +178,8 @@ def _sync(folder: Path) -> None:
 def _remove(folder: Path) -> None:
     """Remove a folder of ours, if it is there: the files with our names, and then the empty folder.
 
-    Not `shutil.rmtree`: whatever else someone put there meanwhile stays. A failure leaves a hidden folder, and no more.
+    Not `shutil.rmtree`: whatever else someone put there meanwhile stays. A failure leaves a hidden folder,
+    and no more.
     """
     with contextlib.suppress(OSError, ValueError):
         for name in FILES:

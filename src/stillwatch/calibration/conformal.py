@@ -19,7 +19,8 @@ class Calibration(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     scores
         Scores, ascending; higher = more abnormal.
     at_least
-        For each of them, how many calibration rows score at least that.
+        For each of them, how many calibration rows score more than the one stored before it: the most that can score at
+        least as high as anything between the two.
     rows
         How many calibration rows there were.
     approximate
@@ -47,13 +48,14 @@ def calibrate(scores: NDArray[np.float32], *, approximate: bool) -> Calibration:
     """
     if not len(scores) or not np.isfinite(scores).all():
         raise CalibrationError(f"{len(scores):,} calibration scores came, and each must be a number.")
-    ascending = np.sort(scores)
-    values, first = np.unique(ascending, return_index=True)
-    at_least = len(ascending) - first
+    values, counts = np.unique(scores, return_counts=True)
+    at_least = np.cumsum(counts[::-1])[::-1]
     keep = _kept(at_least)
+    # Between two stored scores no more rows can score as high than do so just above the lower one.
+    most = at_least[np.concatenate([[0], keep[:-1] + 1])]
     return Calibration(
         scores=tuple(float(v) for v in values[keep]),
-        at_least=tuple(int(c) for c in at_least[keep]),
+        at_least=tuple(int(c) for c in most),
         rows=len(scores),
         approximate=approximate,
     )
@@ -73,19 +75,14 @@ def p_values(calibration: Calibration, scores: NDArray[np.float32]) -> NDArray[n
 
     Source: Bates et al. 2023, arXiv:2104.08279, eq. 2.
     """
-    table = np.asarray(calibration.scores, dtype=np.float32)
     counts = np.asarray((*calibration.at_least, 0), dtype=np.float64)
-    # The first stored score that is not below; a score between two stored ones takes the larger count of the lower one.
-    place = np.searchsorted(table, scores, side="left")
-    exact = (place < len(table)) & (table[np.minimum(place, len(table) - 1)] == scores)
-    lower = np.where(exact, place, place - 1)
-    reached = np.where(lower < 0, calibration.rows, counts[lower])
-    above_all = place == len(table)
-    return (1 + np.where(above_all, 0, reached)) / (calibration.rows + 1)
+    place = np.searchsorted(np.asarray(calibration.scores, dtype=np.float32), scores, side="left")
+    p: NDArray[np.float64] = (1 + counts[place]) / (calibration.rows + 1)
+    return p
 
 
 def threshold(calibration: Calibration, rate: float) -> float:
-    """The score from which rows are alarmed at `rate`: the lowest stored one whose p-value is at most the rate.
+    """The lowest score whose p-value is at most `rate`.
 
     Raises
     ------
@@ -93,20 +90,18 @@ def threshold(calibration: Calibration, rate: float) -> float:
         the rate is no share, or finer than the calibration rows support.
     """
     if not 0 < rate < 1:
-        raise CalibrationError(f"An alert rate of {rate} came; expected a share of normal rows between 0 and 1.")
+        raise CalibrationError(
+            f"An alert rate of {rate} came; expected a share of normal rows between 0 and 1."
+        )
     if rate < finest_rate(calibration):
         needed = int(np.ceil(1 / rate)) - 1
         raise CalibrationError(
             f"An alert rate of {rate:g} needs {needed:,} calibration rows and this model has {calibration.rows:,}: "
             f"ask for {finest_rate(calibration):.3g} or more, or distill with more rows."
         )
-    allowed = [
-        score
-        for score, count in zip(calibration.scores, calibration.at_least, strict=True)
-        if (1 + count) / (calibration.rows + 1) <= rate
-    ]
-    beyond = float(np.nextafter(np.float32(calibration.scores[-1]), np.float32(np.inf)))
-    return min(allowed, default=beyond)
+    p = (1 + np.asarray((*calibration.at_least, 0))) / (calibration.rows + 1)
+    place = int(np.argmax(p <= rate))
+    return float(np.nextafter(np.float32(calibration.scores[place - 1]), np.float32(np.inf)))
 
 
 def finest_rate(calibration: Calibration) -> float:

@@ -25,7 +25,9 @@ class Line(NamedTuple):
 
 
 def demo(
-    output: Annotated[Path, typer.Option("--out", "-o", help="Folder for model, report and scores.")] = Path("demo"),
+    output: Annotated[Path, typer.Option("--out", "-o", help="Folder for model, report and scores.")] = Path(
+        "demo"
+    ),
     json: Json = False,
 ) -> None:
     """Run the whole way on real data that comes with scikit-learn; takes less than a minute.
@@ -109,8 +111,8 @@ def _side_by_side(name: str, d: Any, rows: Any, anomaly: NDArray[np.bool_]) -> l
     lines = []
     for model, score in scores.items():
         found = quality(score, anomaly)
-        assert found is not None
-        lines.append(Line(name, model, found.auroc.value, found.average_precision.value))
+        if found is not None:  # it is: both classes are there
+            lines.append(Line(name, model, found.auroc.value, found.average_precision.value))
     return lines
 
 
@@ -119,7 +121,13 @@ def _table_of(x: NDArray[np.float64], names: list[str]) -> pa.Table:
 
 
 def _table(lines: list[Line]) -> Table:
-    table = Table(box=None, padding=(0, 3, 0, 0), header_style="dim", title="On rows that no model has seen", title_justify="left")
+    table = Table(
+        box=None,
+        padding=(0, 3, 0, 0),
+        header_style="dim",
+        title="On rows that no model has seen",
+        title_justify="left",
+    )
     for heading in ("data", "model"):
         table.add_column(heading)
     for heading in ("AUROC", "average precision"):

@@ -39,7 +39,8 @@ def distill(
     ] = 0.01,
     seed: Annotated[int, typer.Option(help="Same data, seed and machine: the same model.")] = 0,
     cache: Annotated[
-        Path | None, typer.Option(help="Folder that keeps the teacher's answers for a rerun.", show_default=False)
+        Path | None,
+        typer.Option(help="Folder that keeps the teacher's answers for a rerun.", show_default=False),
     ] = None,
     overwrite: options.Overwrite = False,
     json: options.Json = False,
@@ -74,4 +75,8 @@ def distill(
     digest = found.save(output, overwrite=overwrite)
     result(found.report, render_text(found.report), json=json)
     if not json:
-        out().print(f"\nModel: {output}   report: {output / 'report.html'}\nDigest: {digest}", markup=False, soft_wrap=True)
+        out().print(
+            f"\nModel: {output}   report: {output / 'report.html'}\nDigest: {digest}",
+            markup=False,
+            soft_wrap=True,
+        )

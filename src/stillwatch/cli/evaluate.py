@@ -50,4 +50,6 @@ def _table(found: Evaluation) -> Table:
 
 
 def _interval(interval: Interval | None) -> str:
-    return "none" if interval is None else f"{interval.value:.4f}   ({interval.low:.4f} to {interval.high:.4f})"
+    return (
+        "none" if interval is None else f"{interval.value:.4f}   ({interval.low:.4f} to {interval.high:.4f})"
+    )

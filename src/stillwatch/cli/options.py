@@ -11,17 +11,21 @@ from stillwatch.table.schema import Kind
 
 Data = Annotated[
     list[str],
-    typer.Argument(help="CSV (.gz too) or Parquet: one file, several, or a glob in quotes.", show_default=False),
+    typer.Argument(
+        help="CSV (.gz too) or Parquet: one file, several, or a glob in quotes.", show_default=False
+    ),
 ]
 Model = Annotated[str, typer.Argument(help="Folder that `stillwatch distill` wrote.", show_default=False)]
 Label = Annotated[
-    str | None, typer.Option(help="Column that is 1 for an anomaly and 0 for a normal row.", show_default=False)
+    str | None,
+    typer.Option(help="Column that is 1 for an anomaly and 0 for a normal row.", show_default=False),
 ]
 Ignore = Annotated[
     list[str], typer.Option(help="Column to leave out; give it once for each column.", show_default=False)
 ]
 Key = Annotated[
-    list[str], typer.Option(help="Column to copy to the scores, such as an id; repeatable.", show_default=False)
+    list[str],
+    typer.Option(help="Column to copy to the scores, such as an id; repeatable.", show_default=False),
 ]
 Kinds = Annotated[
     list[str],
@@ -34,7 +38,9 @@ Kinds = Annotated[
 ]
 AlertRate = Annotated[
     float | None,
-    typer.Option(help="Share of normal rows that may raise an alarm.  [default: the model's]", show_default=False),
+    typer.Option(
+        help="Share of normal rows that may raise an alarm.  [default: the model's]", show_default=False
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what stands at the target.")]
@@ -57,6 +63,8 @@ def parse_kinds(pairs: list[str]) -> dict[str, Kind]:
     for pair in pairs:
         name, _, kind = pair.rpartition("=")
         if not name or kind not in get_args(Kind):
-            raise InputError(f"--column {pair!r}: expected NAME=KIND, the kind one of {', '.join(get_args(Kind))}.")
+            raise InputError(
+                f"--column {pair!r}: expected NAME=KIND, the kind one of {', '.join(get_args(Kind))}."
+            )
         kinds[name] = cast(Kind, kind)
     return kinds

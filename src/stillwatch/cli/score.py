@@ -17,7 +17,9 @@ def score(
     data: options.Data,
     output: Annotated[
         Path | None,
-        typer.Option("--out", "-o", help="File to write: .csv, .csv.gz or .parquet.  [default: CSV to the terminal]"),
+        typer.Option(
+            "--out", "-o", help="File to write: .csv, .csv.gz or .parquet.  [default: CSV to the terminal]"
+        ),
     ] = None,
     alert_rate: options.AlertRate = None,
     overwrite: options.Overwrite = False,
@@ -39,7 +41,14 @@ def score(
     manifest = scorer.manifest
     source = open_source(options.one_or_many(data))
     rate = max(manifest.alert_rate, finest_rate(manifest.calibration)) if alert_rate is None else alert_rate
-    totals: dict[str, Any] = {"rows": 0, "alerts": 0, "alert_rate": rate, "missing": {}, "unseen": {}, "ignored": []}
+    totals: dict[str, Any] = {
+        "rows": 0,
+        "alerts": 0,
+        "alert_rate": rate,
+        "missing": {},
+        "unseen": {},
+        "ignored": [],
+    }
 
     def judged() -> Iterator[pa.RecordBatch]:
         with progress() as tell:
@@ -62,7 +71,9 @@ def score(
         err().print_json(msgspec.json.encode(totals).decode())
     elif output is not None:
         err().print(
-            f"{totals['rows']:,} rows, {totals['alerts']:,} alerts at rate {rate:g} -> {output}", markup=False, soft_wrap=True
+            f"{totals['rows']:,} rows, {totals['alerts']:,} alerts at rate {rate:g} -> {output}",
+            markup=False,
+            soft_wrap=True,
         )
 
 

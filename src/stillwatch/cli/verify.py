@@ -31,11 +31,19 @@ def verify(
 def _table(found: Verification) -> Table:
     table = Table(box=None, show_header=False, padding=(0, 3, 0, 0))
     for check in found.checks:
-        mark, style = {True: ("ok", "green"), False: ("FAILED", "bold red"), None: ("skipped", "dim")}[check.ok]
+        mark, style = {True: ("ok", "green"), False: ("FAILED", "bold red"), None: ("skipped", "dim")}[
+            check.ok
+        ]
         table.add_row(Text(mark, style=style), check.name, Text(plain(check.detail, 400)))
     if found.extra:
-        table.add_row(Text("note", style="yellow"), "extra files", Text(", ".join(found.extra[:20]) + " (never opened)"))
+        table.add_row(
+            Text("note", style="yellow"), "extra files", Text(", ".join(found.extra[:20]) + " (never opened)")
+        )
     table.add_row()
-    verdict = Text("This model can be trusted.", style="green") if found.ok else Text("Do not use this model.", style="bold red")
+    verdict = (
+        Text("This model can be trusted.", style="green")
+        if found.ok
+        else Text("Do not use this model.", style="bold red")
+    )
     table.add_row("", "", verdict)
     return table

@@ -98,7 +98,9 @@ def distill(
         the teacher failed, or cannot tell rows apart.
     """
     if not 0 < alert_rate < 1:
-        raise InputError(f"alert_rate={alert_rate}: expected a share of normal rows between 0 and 1, such as 0.01.")
+        raise InputError(
+            f"alert_rate={alert_rate}: expected a share of normal rows between 0 and 1, such as 0.01."
+        )
     regime: Regime = "normal" if assume_normal or train_on == "normal" else "all"
     wanted_teacher, wanted_student = resolve_teacher(teacher, regime=regime), resolve_student(student)
 
@@ -113,7 +115,9 @@ def distill(
     fitted = fit_all(fit, schema, wanted_teacher, wanted_student, seed=seed, cache=cache, progress=progress)
 
     began = perf_counter()
-    evaluated = _evaluate(fitted, split, rows, labels, wanted_teacher, wanted_student, seed=seed, progress=progress)
+    evaluated = _evaluate(
+        fitted, split, rows, labels, wanted_teacher, wanted_student, seed=seed, progress=progress
+    )
     evaluating = perf_counter() - began
 
     began = perf_counter()

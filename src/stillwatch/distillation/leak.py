@@ -20,7 +20,10 @@ def leaking_columns(features: Features, rows: Rows, labels: NDArray[np.float64])
         return {}
     rows = rows.take(np.flatnonzero(known))
     order = dict(zip(features.schema.numbers, rows.numbers.T, strict=True))
-    columns = {name: np.where(np.isnan(column), np.nanmin(column, initial=0) - 1, column) for name, column in order.items()}
+    columns = {
+        name: np.where(np.isnan(column), np.nanmin(column, initial=0) - 1, column)
+        for name, column in order.items()
+    }
     if features.categories is not None:
         codes = features.categories.codes(rows.texts)
         for name, code in zip(features.layout.txt, codes.T, strict=True):

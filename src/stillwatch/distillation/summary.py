@@ -6,6 +6,7 @@ import platform
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
+from typing import Any
 
 import numpy as np
 
@@ -45,8 +46,18 @@ def summarise(d: Distillation) -> Report:
     alarms = alerts_at(evaluated.student, calibration.threshold)
     # The teacher raises as many alarms among the same calibration rows: alike in cost, they differ in what they find.
     calibrating = evaluated.teacher[: evaluated.calibrating]
-    teacher_alarms = evaluated.teacher >= np.quantile(calibrating, 1 - calibration.alert_rate, method="higher")
-    labelled = labels is not None
+    teacher_alarms = evaluated.teacher >= np.quantile(
+        calibrating, 1 - calibration.alert_rate, method="higher"
+    )
+    by_label: dict[str, Any] = {}
+    if labels is not None:
+        by_label = {
+            "student_quality": quality(evaluated.student, labels, alerts=alarms),
+            "teacher_quality": quality(evaluated.teacher, labels, alerts=teacher_alarms),
+            "quality_change": quality_change(evaluated.student, evaluated.teacher, labels),
+            "student_curves": curves(evaluated.student, labels),
+            "teacher_curves": curves(evaluated.teacher, labels),
+        }
     student_speed, teacher_speed = _speeds(d)
     return Report(
         title="Distillation report",
@@ -57,7 +68,8 @@ def summarise(d: Distillation) -> Report:
             fit=len(d.split.fit), calibration=evaluated.calibrating, evaluation=len(evaluated.student)
         ),
         columns=tuple(
-            ColumnLine(name=c.name, kind=c.kind, role=c.role, reason=c.reason) for c in manifest.schema.columns
+            ColumnLine(name=c.name, kind=c.kind, role=c.role, reason=c.reason)
+            for c in manifest.schema.columns
         ),
         teacher=TeacherFacts(name=d.teacher.name, recipe=manifest.teacher),
         student=StudentFacts(
@@ -68,12 +80,8 @@ def summarise(d: Distillation) -> Report:
         ),
         knowledge=tuple(KnowledgePart(kind=k, rows=n) for k, n in manifest.knowledge["rows"].items()),
         fidelity=fidelity(evaluated.student, evaluated.teacher),
-        student_quality=quality(evaluated.student, labels, alerts=alarms) if labelled else None,
-        teacher_quality=quality(evaluated.teacher, labels, alerts=teacher_alarms) if labelled else None,
-        quality_change=quality_change(evaluated.student, evaluated.teacher, labels) if labelled else None,
         quality_note=why_unmeasured(labels) or "",
-        student_curves=curves(evaluated.student, labels) if labelled else None,
-        teacher_curves=curves(evaluated.teacher, labels) if labelled else None,
+        **by_label,
         student_speed=student_speed,
         teacher_speed=teacher_speed,
         calibration=calibration,
@@ -103,7 +111,9 @@ def calibration_facts(d: Distillation) -> CalibrationFacts:
         finest_rate=finest_rate(calibration),
         approximate=calibration.approximate,
         table=tuple(
-            RateThreshold(rate=r, threshold=threshold(calibration, r)) for r in RATES if r >= finest_rate(calibration)
+            RateThreshold(rate=r, threshold=threshold(calibration, r))
+            for r in RATES
+            if r >= finest_rate(calibration)
         ),
     )
 

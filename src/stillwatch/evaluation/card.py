@@ -182,7 +182,7 @@ def _limits(report: Report) -> str:
         "",
         "- Meant to point people at rows worth a look. It does not say why a row is abnormal in the world, "
         "and it should not decide about people by itself.",
-        "- It inherits the teacher's blind spots: agreement with the teacher is not agreement with the truth.",
+        "- It inherits the teacher's blind spots: to agree with the teacher is not to be right.",
         "- The alarm rate holds while new rows resemble the calibration rows. When the data drifts, "
         "calibrate again.",
     ]

@@ -314,7 +314,7 @@ def epochs_plot(epochs: Sequence[EpochFidelity]) -> Plot:
         notes=(
             Note(
                 at[0] + (-4 if late else 4),
-                at[1] + 30,
+                at[1] - 14 if at[1] - TOP > 30 else at[1] + 30,
                 f"{decimal(best.spearman)} at epoch {best.epoch}",
                 "strong",
                 "end" if late else "start",

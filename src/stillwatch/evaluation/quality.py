@@ -190,9 +190,10 @@ class Ranking:
         """AUROC and average precision, rows counted by their weights."""
         hits, false = self.counts(anomalies, normals)
         gained = np.diff(hits, prepend=0.0)
-        auroc = float(np.diff(false, prepend=0.0) @ (hits - gained / 2)) / (hits[-1] * false[-1])
+        # Products are summed rather than dotted: waking BLAS threads 400 times costs seconds.
+        auroc = (np.diff(false, prepend=0.0) * (hits - gained / 2)).sum() / (hits[-1] * false[-1])
         # A tie without weight gains nothing; the 1 only keeps 0/0 out.
-        precision = float(gained @ (hits / np.maximum(hits + false, 1.0))) / hits[-1]
+        precision = (gained * hits / np.maximum(hits + false, 1.0)).sum() / hits[-1]
         return float(auroc), float(precision)
 
 

@@ -13,7 +13,7 @@ FloatArray = NDArray[np.float64]
 
 CURVE_POINTS = 200
 SCATTER_POINTS = 800
-BINS = 48
+MOST_BINS, FEWEST_BINS = 48, 12
 
 
 class Curve(msgspec.Struct, frozen=True):
@@ -79,7 +79,7 @@ def curves(scores: ArrayLike, labels: ArrayLike) -> Curves | None:
 def score_histogram(
     scores: ArrayLike, labels: ArrayLike | None, *, threshold: float | None = None
 ) -> Histogram:
-    """Count scores in 48 bins of equal width, by class where labels exist.
+    """Count scores in up to 48 bins of equal width, by class where labels exist.
 
     Parameters
     ----------
@@ -103,7 +103,8 @@ def score_histogram(
         low, high = min(low, threshold - room), max(high, threshold + room)
     if low == high:
         low, high = low - 0.5, high + 0.5
-    edges = np.linspace(low, high, BINS + 1)
+    bins = int(np.clip(2 * np.sqrt(len(s)), FEWEST_BINS, MOST_BINS))
+    edges = np.linspace(low, high, bins + 1)
     inside = np.clip(s, low, high)
     return Histogram(
         edges=_rounded(edges),

@@ -5,6 +5,7 @@ The limits that turn a figure into "good", "acceptable" or "poor" stand here and
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 import msgspec
@@ -17,7 +18,8 @@ Grade = Literal["good", "acceptable", "poor", "unknown", "plain"]  # plain: a fa
 
 # (good, acceptable): at least so high; below the second is poor.
 AGREEMENT = (0.95, 0.85)  # Spearman of student and teacher
-TOP_AGREEMENT = (0.80, 0.60)  # overlap of the highest 1 %
+TOP_AGREEMENT = (0.80, 0.60)  # overlap of the highest 1 %, where that is enough rows to judge by
+TOP_ROWS = 10
 DETECTION = (0.90, 0.75)  # AUROC against labels
 # (good, acceptable): at most so high; above the second is poor.
 LOSS = (0.01, 0.03)  # AUROC that the student loses against its teacher
@@ -43,36 +45,26 @@ def findings(report: Report) -> tuple[Finding, ...]:
 
 def verdict(report: Report) -> str:
     """Sum the findings up in two or three sentences for a reader who does not know the method."""
-    sentences = [_stand_in(report)]
-    detection, alarms = _detection(report), _alarms(report)
-    sentences.append(
-        {
-            "good": "Against the labels it separates anomalies from normal rows well.",
-            "acceptable": "Against the labels it separates anomalies from normal rows, but not fully.",
-            "poor": "Against the labels it does poorly: do not rely on it yet.",
-        }.get(
-            detection.grade,
-            "Whether its alarms are the right ones is not known: that takes labelled rows of both kinds.",
-        )
-    )
+    sentences, alarms = [_stand_in(report), _detection_verdict(report)], _alarms(report)
     if alarms is not None and alarms.grade == "poor":
         sentences.append("It raises more false alarms than were asked for.")
     return " ".join(sentences)
 
 
-def grade_rules() -> str:
-    """Say which figures earn which word, from the limits above."""
+def grade_rules() -> tuple[tuple[str, str, str], ...]:
+    """Say which figure earns which word: (figure, limit for good, limit for acceptable)."""
 
-    def pair(limits: tuple[float, float], form: str = "g") -> str:
-        return f"{limits[0]:{form}} and {limits[1]:{form}}".replace("%", " %")
+    def rule(what: str, limits: tuple[float, float], form: str) -> tuple[str, str, str]:
+        good, acceptable = (form.format(limit).replace("%", " %") for limit in limits)
+        return what, good, acceptable
 
     return (
-        f"The first number is the limit for good, the second for acceptable. Agreement with the teacher: "
-        f"rank agreement of at least {pair(AGREEMENT)}, shared rows among the highest 1 % of at least "
-        f"{pair(TOP_AGREEMENT, '.0%')}. Anomalies: AUROC of at least {pair(DETECTION)}, and at most {pair(LOSS)} "
-        f"below the teacher. False alarms: at most {pair(ALARM_EXCESS)} times the share asked for, after "
-        f"allowing for chance. Speed: at most {pair(SLOWDOWN)} times the teacher's time for one row. Where "
-        f"two limits apply, the poorer word counts."
+        rule("Rank agreement with the teacher", AGREEMENT, "at least {:g}"),
+        rule("Shared rows among the highest 1 %", TOP_AGREEMENT, "at least {:.0%}"),
+        rule("AUROC against the labels", DETECTION, "at least {:g}"),
+        rule("AUROC lost against the teacher", LOSS, "at most {:g}"),
+        rule("False alarms, chance allowed for", ALARM_EXCESS, "at most {:g} times the share asked for"),
+        rule("Time for one row", SLOWDOWN, "at most {:g} times the teacher's"),
     )
 
 
@@ -92,12 +84,30 @@ def _stand_in(report: Report) -> str:
     return f"{text}."
 
 
+def _detection_verdict(report: Report) -> str:
+    s, t = report.student_quality, report.teacher_quality
+    if s is None:
+        return "Whether its alarms are the right ones is not known: that takes labelled rows of both kinds."
+    text = {
+        "good": "Against the labels it separates anomalies from normal rows well",
+        "acceptable": "Against the labels it separates anomalies from normal rows, but not fully",
+        "poor": "Against the labels it does poorly: do not rely on it yet",
+    }[at_least(s.auroc.value, DETECTION)]
+    if t is not None and t.auroc.value - s.auroc.value > LOSS[0]:
+        text += ", and less well than its teacher"
+    return f"{text}."
+
+
 def _agreement(report: Report) -> Finding | None:
     f = report.fidelity
     if f is None:
         return None
-    grade = worse(at_least(f.spearman, AGREEMENT), at_least(f.top_1_percent, TOP_AGREEMENT))
-    verb = {"good": "almost as", "acceptable": "roughly as", "poor": "differently than"}[grade]
+    grade, top = at_least(f.spearman, AGREEMENT), math.ceil(f.rows / 100)
+    if top >= TOP_ROWS:
+        grade = worse(grade, at_least(f.top_1_percent, TOP_AGREEMENT))
+    verb = {"good": "ranks rows almost", "acceptable": "ranks rows roughly", "poor": "does not rank rows"}[
+        grade
+    ]
     upper = (
         "" if f.spearman_upper is None else f", {decimal(f.spearman_upper)} within the teacher's upper half"
     )
@@ -106,9 +116,9 @@ def _agreement(report: Report) -> Finding | None:
         figure=decimal(f.spearman),
         unit="rank agreement; 1 means the same order",
         grade=grade,
-        text=f"The student ranks rows {verb} its teacher does: rank agreement {decimal(f.spearman)} on "
-        f"{f.rows:,} rows{upper}. Of the 1 % of rows that the teacher ranks highest, the student has "
-        f"{percent(f.top_1_percent)} among its own highest 1 %.",
+        text=f"The student {verb} as its teacher does: rank agreement {decimal(f.spearman)} on "
+        f"{f.rows:,} rows{upper}. Of the {top:,} that the teacher ranks highest (1 %), the student has "
+        f"{percent(f.top_1_percent)} among its own highest {top:,}.",
     )
 
 

@@ -122,4 +122,5 @@ def fit_categories(texts: NDArray[np.object_], missing: tuple[str, ...]) -> Cate
 def _weights(counts: NDArray[np.float64], rows: int) -> NDArray[np.float64]:
     # Two rows with different frequent values stand about one unit apart; rarer values stand further out.
     share = np.maximum(counts, 0.5) / max(rows, 1)
-    return np.sqrt(0.5 * (1 + np.log(1 / np.minimum(share, 1))) / (1 + np.log(4.0)))
+    weight: NDArray[np.float64] = np.sqrt(0.5 * (1 + np.log(1 / np.minimum(share, 1))) / (1 + np.log(4.0)))
+    return weight

@@ -83,10 +83,18 @@ class Features:
         """(n, d) float32 feature matrix, always finite: what teachers and students see."""
         blocks: list[NDArray[np.float32]] = []
         if self.numbers is not None:
-            blocks += [self.numbers.squash(code.u), code.differs, code.absent.astype(np.float32)]
+            blocks += [self.squash(code.u), code.differs, code.absent.astype(np.float32)]
         if self.categories is not None:
             blocks.append(self.categories.one_hot(code.category))
         return np.ascontiguousarray(np.concatenate(blocks, axis=1))
+
+    def squash(self, u: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(n, r) number features of `Code.u`."""
+        return u if self.numbers is None else self.numbers.squash(u)
+
+    def unsquash(self, f: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(n, r) `Code.u` of number features."""
+        return f if self.numbers is None else self.numbers.unsquash(f)
 
     def guard(self, code: Code) -> NDArray[np.float32]:
         """(n,) what is added to every student's score outside the box; see `features.number`."""
@@ -118,7 +126,9 @@ def fit_features(rows: Rows, schema: Schema) -> Features:
     """Fit every step on the fit rows; columns follow the schema."""
     scales = [robust_scale(column) for column in rows.numbers.T]
     wide = [needs_float64(column, scale) for column, scale in zip(rows.numbers.T, scales, strict=True)]
-    order = [i for i, is_wide in enumerate(wide) if not is_wide] + [i for i, is_wide in enumerate(wide) if is_wide]
+    order = [i for i, is_wide in enumerate(wide) if not is_wide] + [
+        i for i, is_wide in enumerate(wide) if is_wide
+    ]
     names = [schema.numbers[i] for i in order]
     narrow = len(wide) - sum(wide)
     return Features(

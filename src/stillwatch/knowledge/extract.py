@@ -101,7 +101,9 @@ def _folder(cache: str | Path) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as exc:
-        raise InputError(f"cache={str(folder)!r}: the folder cannot be made ({exc.strerror}). Name another.") from exc
+        raise InputError(
+            f"cache={str(folder)!r}: the folder cannot be made ({exc.strerror}). Name another."
+        ) from exc
     return folder
 
 

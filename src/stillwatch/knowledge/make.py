@@ -58,7 +58,7 @@ def make_knowledge(
     raw = np.empty(len(x), dtype=np.float64)
     raw[: len(train)] = asker.ask(x[: len(train)]) if own is None else own[chosen]
     raw[len(train) :] = asker.ask(x[len(train) :])
-    softener = fit_softener(raw[: len(train)])
+    softener = fit_softener(raw[: len(train)], raw[len(train) :])
     kind = np.concatenate(kinds)
     return Knowledge(
         x=x,

@@ -26,8 +26,15 @@ class Softener:
         return np.arcsinh((raw - self.center) / self.scale).astype(np.float32)
 
 
-def fit_softener(raw: NDArray[np.float64]) -> Softener:
+def fit_softener(raw: NDArray[np.float64], elsewhere: NDArray[np.float64]) -> Softener:
     """Median and robust spread of the training rows' raw scores.
+
+    Parameters
+    ----------
+    raw
+        (n,) scores of training rows.
+    elsewhere
+        (m,) scores of other rows. Training rows may rightly share one score (each has a twin, say); then these give the spread.
 
     Raises
     ------
@@ -36,11 +43,13 @@ def fit_softener(raw: NDArray[np.float64]) -> Softener:
     """
     low, middle, high = np.quantile(raw, [0.25, 0.5, 0.75])
     spread = float(high - low) / 1.349
-    if spread <= 1e-12 * max(1.0, abs(float(middle))):
-        spread = float(np.std(raw))
-    if not spread > 0:
+    least = 1e-12 * max(1.0, abs(float(middle)))
+    for scores in (raw, elsewhere):
+        if spread <= least:
+            spread = float(np.std(scores))
+    if spread <= least:
         raise TeacherError(
-            f"The teacher gave all {len(raw):,} training rows the score {middle:.6g}: it tells none apart. "
+            f"The teacher gave all {len(raw) + len(elsewhere):,} rows the same score, {middle:.6g}: it tells none apart. "
             "Choose another teacher, or check that the columns vary."
         )
     return Softener(float(middle), spread)

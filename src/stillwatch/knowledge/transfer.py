@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,17 +51,15 @@ class Parents:
     def __len__(self) -> int:
         return len(self.code)
 
-    def with_f(self, base: Code, f: NDArray[np.float32]) -> Code:
-        """`base` with its numbers replaced; a number that was missing stays missing where it did not move."""
-        numbers = self.features.numbers
-        assert numbers is not None
-        return Code(numbers.unsquash(f), base.differs, base.absent, base.category)
+    def with_f(self, base: Code, f: NDArray[np.floating]) -> Code:
+        """`base` with its numbers replaced."""
+        u = self.features.unsquash(f.astype(np.float32))
+        return Code(u, base.differs, base.absent, base.category)
 
 
 def parents_of(code: Code, features: Features) -> Parents:
     """Describe rows for the generators."""
-    numbers = features.numbers
-    f = numbers.squash(code.u) if numbers is not None else code.u
+    f = features.squash(code.u)
     distinct = np.array([len(np.unique(column)) for column in f.T], dtype=np.int64)
     return Parents(
         code=code,
@@ -82,11 +81,11 @@ def swap(parents: Parents, n: int, rng: np.random.Generator) -> Code:
 def jitter(parents: Parents, n: int, rng: np.random.Generator) -> Code:
     """Rows moved a little or a lot, in all or in some columns; discrete columns are redrawn now and then."""
     base = swap_discrete(parents, n, rng)
-    f = parents.features.numbers.squash(base.u) if parents.features.numbers is not None else base.u
+    f = parents.features.squash(base.u)
     scale = np.exp(rng.uniform(np.log(0.02), np.log(2.0), size=(n, 1)))
     moved = rng.random(f.shape) < np.where(rng.random((n, 1)) < 0.5, 1.0, rng.uniform(0.05, 0.5, (n, 1)))
     step = rng.normal(size=f.shape) * scale * parents.spread * (moved & ~parents.discrete)
-    return parents.with_f(base, (f + step).astype(np.float32)) if f.shape[1] else base
+    return parents.with_f(base, f + step)
 
 
 def swap_discrete(parents: Parents, n: int, rng: np.random.Generator) -> Code:
@@ -110,8 +109,7 @@ def between(parents: Parents, n: int, rng: np.random.Generator) -> Code:
     base = _blend(parents.code.take(a), parents.code.take(b), np.full((n, 1), 0.5), rng)
     reach = rng.uniform(-0.5, 2.5, size=(n, 1))
     f = parents.f[a] + reach * (parents.f[b] - parents.f[a])
-    numbers = np.where(parents.discrete, parents.f[b], f).astype(np.float32)
-    return parents.with_f(base, numbers) if f.shape[1] else base
+    return parents.with_f(base, np.where(parents.discrete, parents.f[b], f))
 
 
 def extreme(parents: Parents, n: int, rng: np.random.Generator) -> Code:
@@ -121,9 +119,9 @@ def extreme(parents: Parents, n: int, rng: np.random.Generator) -> Code:
     if not columns:
         return flip(parents, n, rng)
     chosen = _sparse((n, columns), rng)
-    low = np.maximum(np.abs(parents.code.u).max(axis=0, initial=0.0), 1e-6) * 0.5
+    low = np.clip(np.abs(parents.code.u).max(axis=0, initial=0.0), 1e-6, 1) * 0.5
     reach = np.exp(rng.uniform(np.log(low), np.log(np.maximum(1.2, 2 * low)), size=base.u.shape))
-    sign = rng.choice(np.float32([-1, 1]), size=base.u.shape)
+    sign = rng.choice([-1.0, 1.0], size=base.u.shape)
     u = np.where(chosen, reach * sign, base.u).astype(np.float32)
     return Code(u, base.differs, base.absent, base.category)
 
@@ -131,13 +129,10 @@ def extreme(parents: Parents, n: int, rng: np.random.Generator) -> Code:
 def box(parents: Parents, n: int, rng: np.random.Generator) -> Code:
     """Rows drawn column by column from a box a little wider than the training rows."""
     base = _shuffled(parents, n, rng)
-    if not base.u.shape[1]:
-        return base
     low, high = parents.f.min(axis=0), parents.f.max(axis=0)
     margin = 0.1 * (high - low)
     f = rng.uniform(low - margin, high + margin, size=base.u.shape)
-    known = parents.features.numbers.squash(base.u) if parents.features.numbers is not None else base.u
-    return parents.with_f(base, np.where(parents.discrete, known, f).astype(np.float32))
+    return parents.with_f(base, np.where(parents.discrete, parents.features.squash(base.u), f))
 
 
 def flip(parents: Parents, n: int, rng: np.random.Generator) -> Code:
@@ -214,18 +209,20 @@ def _sparse(shape: tuple[int, int], rng: np.random.Generator) -> NDArray[np.bool
 
 
 def _blend(a: Code, b: Code, share: NDArray[np.float64], rng: np.random.Generator) -> Code:
-    def mix(x: NDArray[np.generic], y: NDArray[np.generic]) -> NDArray[np.generic]:
+    def mix(x: NDArray[Any], y: NDArray[Any]) -> NDArray[Any]:
         return np.where(rng.random(x.shape) < share, y, x)
 
-    return Code(mix(a.u, b.u), mix(a.differs, b.differs), mix(a.absent, b.absent), mix(a.category, b.category))  # type: ignore[arg-type]
+    return Code(
+        mix(a.u, b.u), mix(a.differs, b.differs), mix(a.absent, b.absent), mix(a.category, b.category)
+    )
 
 
 def _shuffled(parents: Parents, n: int, rng: np.random.Generator) -> Code:
     """Rows whose every column comes from a row of its own."""
 
-    def shuffle(x: NDArray[np.generic]) -> NDArray[np.generic]:
+    def shuffle(x: NDArray[Any]) -> NDArray[Any]:
         rows = rng.integers(0, len(x), size=(n, x.shape[1]))
         return np.take_along_axis(x, rows, axis=0)
 
     c = parents.code
-    return Code(shuffle(c.u), shuffle(c.differs), shuffle(c.absent), shuffle(c.category))  # type: ignore[arg-type]
+    return Code(shuffle(c.u), shuffle(c.differs), shuffle(c.absent), shuffle(c.category))

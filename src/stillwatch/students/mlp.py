@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -57,7 +58,7 @@ class MLP:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             widths = (x.shape[1], *self.hidden, 1)
-            linear = [nn.Linear(a, b) for a, b in zip(widths[:-1], widths[1:], strict=True)]
+            linear = [nn.Linear(a, b) for a, b in pairwise(widths)]
         for layer in linear:
             nn.init.zeros_(layer.bias)
         model = nn.Sequential(*[part for layer in linear for part in (layer, nn.ReLU())][:-1])

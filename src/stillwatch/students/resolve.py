@@ -25,4 +25,6 @@ def resolve_student(spec: str | Student) -> Student:
         return NAMES[spec]()
     if isinstance(spec, Student):
         return spec
-    raise StudentError(f"student is a {type(spec).__name__}: expected a name or an object with fit, score and write.")
+    raise StudentError(
+        f"student is a {type(spec).__name__}: expected a name or an object with fit, score and write."
+    )

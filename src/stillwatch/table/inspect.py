@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from stillwatch.table.read import open_source
-from stillwatch.table.schema import Kind, Schema, infer_schema
+from stillwatch.table.schema import MISSING_TOKENS, DecimalMark, Kind, Schema, infer_schema
 
 
 def inspect(
@@ -16,6 +16,8 @@ def inspect(
     ignore: Iterable[str] = (),
     key: Iterable[str] = (),
     kinds: Mapping[str, Kind] | None = None,
+    missing: Iterable[str] = MISSING_TOKENS,
+    decimal: DecimalMark = ".",
 ) -> Schema:
     """Kind and role of every column, with the reason for each; hand it to `distill(schema=...)`, changed or not.
 
@@ -27,6 +29,10 @@ def inspect(
         columns in these roles.
     kinds
         column -> "number", "category" or "boolean", where the caller knows better.
+    missing
+        texts that mean a missing value.
+    decimal
+        decimal mark of numbers written as text, "." or ",".
 
     Examples
     --------
@@ -34,4 +40,7 @@ def inspect(
     >>> [(column.name, column.kind) for column in schema.columns]
     [('amount', 'number'), ('city', 'category')]
     """
-    return infer_schema(open_source(data), label=label, ignore=ignore, key=key, kinds=kinds)
+    source = open_source(data)
+    return infer_schema(
+        source, label=label, ignore=ignore, key=key, kinds=kinds, missing=missing, decimal=decimal
+    )

@@ -1,9 +1,10 @@
-"""Tables that are in memory already: dataframes, Arrow tables, NumPy arrays, lists of dicts."""
+"""Tables that are in memory already: dataframes, Arrow streams, NumPy arrays, lists of dicts."""
 
 from __future__ import annotations
 
 import json
 import re
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -12,10 +13,12 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from stillwatch.errors import TableError
+from stillwatch.table.schema import refuse_duplicates
 from stillwatch.table.values import UnreadTypeError, ValueRules, WrongValueError, shown
 
 PANDAS_INDEX = re.compile(r"__index_level_\d+__")
-_NO_TOKENS = ValueRules(missing=())
+
+_AS_IT_IS = ValueRules(missing=())
 _NUMBERS = (bool, int, float, np.bool_, np.integer, np.floating, type(None))
 
 
@@ -25,15 +28,15 @@ def column_of(values: Sequence[Any], name: str) -> pa.Array:
     Raises
     ------
     TableError
-        an object that is neither number, text nor true/false among others, or text that is not Unicode.
+        text that is not Unicode, or objects of several types that are neither numbers nor text.
     """
     try:
         return pa.array(values, from_pandas=True)
-    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OverflowError, UnicodeError):
+    except (pa.ArrowException, OverflowError, UnicodeError):
         pass
     try:
         if all(isinstance(value, _NUMBERS) for value in values):
-            return pa.array([_NO_TOKENS.number(value) for value in values], pa.float64(), from_pandas=True)
+            return pa.array([_AS_IT_IS.number(value) for value in values], pa.float64(), from_pandas=True)
         return pa.array([_text(value) for value in values], pa.string())
     except UnreadTypeError as exc:
         raise TableError(
@@ -46,21 +49,27 @@ def column_of(values: Sequence[Any], name: str) -> pa.Array:
         ) from exc
 
 
-def _text(value: Any) -> str | None:
-    if isinstance(value, str):
-        return value
-    return _NO_TOKENS.text(value) or None
-
-
 def table_of_stream(data: Any) -> pa.Table:
-    """Arrow table of anything with `__arrow_c_stream__`, without a dataframe's index."""
+    """Arrow table of anything with `__arrow_c_stream__`, without the index of a dataframe.
+
+    Raises
+    ------
+    SchemaError
+        a column name stands twice.
+    TableError
+        it cannot be exported.
+    """
     try:
-        table = pa.RecordBatchReader.from_stream(data).read_all()
-    except (pa.ArrowException, UnicodeError, TypeError) as exc:
-        # pandas: an object column of mixed types
-        if not hasattr(data, "items"):
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "The DataFrame has column names of mixed type")
+            table = pa.RecordBatchReader.from_stream(data).read_all()
+    except (pa.ArrowException, UnicodeError, TypeError, ValueError) as exc:
+        # pandas refuses doubled names and columns of mixed types; these go by their objects.
+        if not (hasattr(data, "items") and hasattr(data, "columns")):
             raise TableError(f"{type(data).__name__} cannot be read as an Arrow table: {exc}") from exc
-        return pa.table({str(name): column_of(list(column), str(name)) for name, column in data.items()})
+        columns = [(str(name), column) for name, column in data.items()]
+        refuse_duplicates(name for name, _ in columns)
+        return pa.table({name: column_of(list(column), name) for name, column in columns})
     return table.drop_columns(_index_columns(table.schema))
 
 
@@ -70,46 +79,56 @@ def table_of_records(records: Sequence[Mapping[str, Any]]) -> pa.Table:
     Raises
     ------
     TableError
-        something is not a dict, or has other keys than the first.
+        an item is not a dict, or has other keys than the first.
     """
     names = list(records[0])
-    known = set(names)
     for row, record in enumerate(records, start=1):
         if not isinstance(record, Mapping):
             raise TableError(
-                f"row {row:,} is a {type(record).__name__}, expected a dict as row 1 is.", row=row
+                f"row {row:,} is a {type(record).__name__}, expected a dict like row 1.", row=row
             )
-        if record.keys() != known:
+        if record.keys() != records[0].keys():
             absent = [name for name in names if name not in record]
-            added = [name for name in record if name not in known]
+            added = [name for name in record if name not in records[0]]
             what = f"has no {shown(absent[0])}" if absent else f"has {shown(added[0])}"
             raise TableError(
-                f"row {row:,} {what}, unlike row 1. Give every row the same keys, None where a value is missing.",
+                f"row {row:,} {what}, unlike row 1. Give all rows the same keys, None for missing values.",
                 row=row,
             )
     return pa.table({str(name): column_of([record[name] for record in records], str(name)) for name in names})
 
 
-def batches_of_array(x: NDArray[Any], names: tuple[str, ...], size: int) -> Iterator[pa.RecordBatch]:
-    """Arrow batches of a 2-D array."""
+def table_of_objects(x: NDArray[Any], names: tuple[str, ...]) -> pa.Table:
+    """Arrow table of a 2-D array of Python objects, of text, or with a mask."""
+    return pa.table({name: column_of(x[:, j].tolist(), name) for j, name in enumerate(names)})
+
+
+def batches_of_numbers(x: NDArray[Any], names: tuple[str, ...], size: int) -> Iterator[pa.RecordBatch]:
+    """Arrow batches of a 2-D array of numbers."""
     for start in range(0, len(x), size):
         block = x[start : start + size]
-        yield pa.RecordBatch.from_arrays(
-            [_array_column(block[:, j], name) for j, name in enumerate(names)], names=list(names)
-        )
+        columns = [number_column(block[:, j]) for j in range(len(names))]
+        yield pa.RecordBatch.from_arrays(columns, names=list(names))
 
 
-def _array_column(column: NDArray[Any], name: str) -> pa.Array:
-    if isinstance(column, np.ma.MaskedArray) or column.dtype.kind not in "fiub":
-        return column_of(column.tolist(), name)
+def number_column(column: NDArray[Any]) -> pa.Array:
+    """Arrow column of a 1-D array of numbers."""
     if column.dtype.kind == "f" and column.dtype.itemsize not in (4, 8):
         with np.errstate(over="ignore"):
             column = column.astype(np.float64)
     return pa.array(np.ascontiguousarray(column))
 
 
+def is_plain(x: NDArray[Any]) -> bool:
+    """Whether an array holds numbers and nothing else: no objects, text or mask."""
+    return x.dtype.kind in "fiub" and not isinstance(x, np.ma.MaskedArray)
+
+
 def _index_columns(schema: pa.Schema) -> list[str]:
-    """Names of columns that pandas made of its index."""
+    """Columns that pandas made of an index."""
     stored = json.loads((schema.metadata or {}).get(b"pandas", b"{}")).get("index_columns", [])
-    named = {name for name in stored if isinstance(name, str)}
-    return [name for name in schema.names if name in named or PANDAS_INDEX.fullmatch(name)]
+    return [name for name in schema.names if name in stored or PANDAS_INDEX.fullmatch(name)]
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) else _AS_IT_IS.text(value) or None

@@ -3,25 +3,26 @@
 The rules (`table.values` applies them):
 
 missing
-    A null, None, NaN, or a text that is exactly one of the schema's missing tokens once trimmed of ASCII white space. A
-    token that reads as a number (-999) stands for that number in every spelling and type.
+    A null, None, NaN, or a text that is exactly one of the schema's missing tokens once trimmed of ASCII
+    white space. A token that reads as a number (-999) stands for that number in every spelling and type.
 number
-    Text is trimmed and must be a decimal number: "3", "+.5", "1e-3", "inf", "nan" in any case; never "1,5" (unless the
-    schema's decimal mark is the comma; then never "1.5"), "1_000" or "0x10". Integers and decimals of any size become the
-    nearest float64, beyond its range ±inf; true is 1, false is 0.
+    Text is trimmed and must be a decimal number: "3", "+.5", "1e-3", "inf", "nan" in any case; never "1,5"
+    (unless the schema's decimal mark is the comma; then never "1.5"), "1_000" or "0x10". Integers and
+    decimals of any size become the nearest float64, beyond its range ±inf; true is 1, false is 0.
 boolean
     The words true/false, t/f, yes/no, y/n in any case; anything else as a number, which passes as it is.
 category
-    Text is trimmed and stands as it is, case included. Whole numbers have one spelling, 443, whether they came as 443,
-    443.0, "443" or "443.0"; other numbers the shortest that reads back as the same value of their type; booleans, and the
-    words true/false in any case, are "true" and "false". Bytes must be UTF-8. Refused: more than 10,000 characters, a NUL
-    character, half of a surrogate pair.
+    Text is trimmed and stands as it is, case included. Whole numbers have one spelling, 443, whether they
+    came as 443, 443.0, "443" or "443.0"; other numbers the shortest that reads back as the same value of
+    their type; booleans, and the words true/false in any case, are "true" and "false". Bytes must be UTF-8.
+    Refused: more than 10,000 characters, a NUL character, half of a surrogate pair.
 columns
-    Go by name, in any order; columns that the schema does not need are ignored, a missing or a doubled one is an error.
-    Without names (arrays, tuples) they go by position: all feature columns of the schema, or all its columns.
+    Go by name, in any order; columns that the schema does not need are ignored, a missing or a doubled one is
+    an error. Without names (arrays, tuples) they go by position: all feature columns of the schema, or all
+    its columns.
 types
-    Integers, floats, decimals, booleans, text, bytes, nulls, and dictionaries of these. Dates, times, lists and structs
-    are errors that say what to do.
+    Integers, floats, decimals, booleans, text, bytes, nulls, and dictionaries of these. Dates, times, lists
+    and structs are errors that say what to do.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from stillwatch.errors import SchemaError, TableError
-from stillwatch.table.memory import column_of
+from stillwatch.table.memory import is_plain, number_column, table_of_objects
 from stillwatch.table.rows import Layout, Rows
 from stillwatch.table.schema import Schema, did_you_mean, listed
 from stillwatch.table.values import Kind, Parsed, UnreadTypeError, ValueRules, WrongValueError, shown
@@ -128,18 +129,15 @@ class Packer:
                 f"an array of shape {x.shape} came, expected 2-D: (rows, {len(self._features)} columns)."
             )
         names = self._by_position(x.shape[1])
-        if x.dtype.kind not in "fiub" or isinstance(x, np.ma.MaskedArray):
-            columns = {
-                name: column_of(x[:, j].tolist(), name) for j, name in enumerate(names) if name in self._kinds
-            }
-            return self.table(pa.RecordBatch.from_pydict(columns), first_row)
+        if not is_plain(x):
+            return self.table(table_of_objects(x, names), first_row)
         place = {name: j for j, name in enumerate(names)}
         numbers = x if names == self._numbers else x[:, [place[name] for name in self._numbers]]
         with np.errstate(over="ignore"):  # long doubles beyond float64
             numbers = self.rules.blanked(numbers.astype(np.float64, copy=False))
         texts = self._empty(len(x)).texts
         for j, name in enumerate(self._texts):
-            texts[:, j] = self._column(name, pa.array(x[:, place[name]]), first_row)
+            texts[:, j] = self._column(name, number_column(x[:, place[name]]), first_row)
         return Rows(numbers, texts)
 
     def row(self, row: Mapping[str, Any] | Sequence[Any] | NDArray[Any], number: int = 1) -> Rows:
@@ -168,7 +166,9 @@ class Packer:
             raise
         plain = _PLAIN.issuperset(map(type, numbers)) and not len(self.rules.missing_numbers)
         try:
-            packed = np.array([numbers if plain else self._values(self._numbers, numbers, number)], dtype=np.float64)
+            packed = np.array(
+                [numbers if plain else self._values(self._numbers, numbers, number)], dtype=np.float64
+            )
         except OverflowError:  # an integer beyond the largest float
             packed = np.array([self._values(self._numbers, numbers, number)])
         words = np.empty((1, len(texts)), dtype=np.object_)
@@ -236,9 +236,10 @@ class Packer:
         one, many, advice = _WRONG[self._kinds[name]]
         if self._kinds[name] == "number" and isinstance(value, str) and "," in value:
             advice = _COMMA
-        what = f"{wrong:,} of {rows:,} values {many if wrong > 1 else one} (first: {shown(value)} at row {row:,})"
         if rows == 1:
             what = f"{shown(value)} {one}"
+        else:
+            what = f"{wrong:,} of {rows:,} values {many} (first: {shown(value)} at row {row:,})"
         raise TableError(f"column {shown(name)}: {what}. {advice}", column=name, row=row)
 
     def _label(self, name: str, array: pa.Array) -> NDArray[np.float64]:
@@ -282,7 +283,11 @@ def _check_names(needed: Sequence[str], names: list[str]) -> None:
     known = set(names)
     absent = [name for name in needed if name not in known]
     if absent:
-        more = f" In all, {len(absent):,} of {len(needed):,} are missing: {listed(absent)}." if absent[1:] else ""
+        more = (
+            f" In all, {len(absent):,} of {len(needed):,} are missing: {listed(absent)}."
+            if absent[1:]
+            else ""
+        )
         raise SchemaError(f"column {shown(absent[0])} is missing{did_you_mean(absent[0], names)}{more}")
     if len(known) < len(names):
         for name in needed:

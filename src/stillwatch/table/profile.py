@@ -100,7 +100,7 @@ class ColumnProfile:
         if self.whole:
             self.whole = not pt.is_floating(array.type) and bool((numbers == np.floor(numbers)).all())
         if self.whole and is_text(array.type) and not is_bytes(array.type):
-            self.whole = not pc.any(pc.match_substring(array, ".")).as_py()
+            self.whole = not pc.any(pc.match_substring(array, "," if self.rules.comma else ".")).as_py()
 
     def _add_others(self, array: pa.Array, wrong: NDArray[np.bool_], first_row: int) -> None:
         if not self.others:
@@ -122,7 +122,9 @@ class ColumnProfile:
             aside = "this type is not read: make it numbers or text to use it"
             return Judgement("category", f"type {self.unread}", aside)
         if not present:
-            return Judgement("number", f"all {self.rows:,} values are missing", "there is nothing to learn from")
+            return Judgement(
+                "number", f"all {self.rows:,} values are missing", "there is nothing to learn from"
+            )
         kind, reason = self._kind(present)
         if self.rows > present:
             reason += f", {self.rows - present:,} missing"
@@ -146,8 +148,8 @@ class ColumnProfile:
             return "boolean", "only " + " and ".join(shown(word) for word in sorted(self.words))
         if self.numbers >= MOSTLY * present:
             return "category", (
-                f"text, though {self.numbers:,} of {present:,} values are numbers, the first other is {self.first_other}"
-                " (clean such values or add them to the missing tokens to use it as a number)"
+                f"text, though {self.numbers:,} of {present:,} values are numbers; the first other is "
+                f"{self.first_other} (to use it as a number, clean these or add them to the missing tokens)"
             )
         return "category", f"text, {self.distinct.number} distinct values"
 
@@ -155,8 +157,9 @@ class ColumnProfile:
 class DistinctCount:
     """Distinct values of a stream, in bounded memory.
 
-    Exact up to `MOST_DISTINCT`. Beyond, later values count as new once per batch, while it is counted exactly how often the
-    remembered ones come again; the lower of the two shares is taken, so that a repeating column is not taken for an id.
+    Exact up to `MOST_DISTINCT`. Beyond, later values count as new once per batch, while it is counted exactly
+    how often the remembered ones come again; the lower of the two shares is taken, so that a repeating column
+    is not taken for an id.
     """
 
     def __init__(self) -> None:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class Rows:
-    """Rows of the feature columns, packed. The arrays are read only by agreement: they may be the caller's own.
+    """Rows of the feature columns, packed. Nobody writes to the arrays: they may be the caller's own.
 
     Attributes
     ----------

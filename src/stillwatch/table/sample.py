@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from stillwatch.errors import TableError
 
@@ -13,8 +14,8 @@ from stillwatch.errors import TableError
 def sample(batches: Iterable[pa.RecordBatch], limit: int, rng: np.random.Generator) -> pa.Table:
     """At most `limit` rows, each equally likely, in their original order.
 
-    Every row draws a random key and the rows with the lowest keys stay, so the result depends on the generator and on the
-    rows, not on how they were cut into batches.
+    Every row draws a random key and the rows with the lowest keys stay, so the result depends on the
+    generator and on the rows, not on how they were cut into batches.
 
     Parameters
     ----------
@@ -46,8 +47,8 @@ def sample(batches: Iterable[pa.RecordBatch], limit: int, rng: np.random.Generat
 
 
 def _lowest(
-    kept: list[pa.RecordBatch], keys: np.ndarray, limit: int
-) -> tuple[list[pa.RecordBatch], np.ndarray]:
+    kept: list[pa.RecordBatch], keys: NDArray[np.float64], limit: int
+) -> tuple[list[pa.RecordBatch], NDArray[np.float64]]:
     if len(keys) <= limit:
         return kept, keys
     stays = np.zeros(len(keys), dtype=np.bool_)
@@ -61,7 +62,19 @@ def _joined(pieces: list[pa.RecordBatch]) -> pa.Table:
     tables = [pa.Table.from_batches([piece]) for piece in pieces]
     try:
         return pa.concat_tables(tables, promote_options="permissive")
-    except (pa.ArrowInvalid, pa.ArrowTypeError) as exc:
+    except (pa.ArrowInvalid, pa.ArrowTypeError):
+        pass
+    try:
+        return pa.concat_tables([_spelled(table, tables) for table in tables])
+    except pa.ArrowException as exc:
         raise TableError(
-            f"a column has types that cannot be joined: {exc} Give it one type in all files."
+            f"a column has types that cannot be joined: {exc}. Give it one type in all files."
         ) from exc
+
+
+def _spelled(table: pa.Table, tables: list[pa.Table]) -> pa.Table:
+    """Columns whose types differ between files as text, in which every value keeps its meaning."""
+    for i, name in enumerate(table.schema.names):
+        if len({other.schema.field(name).type for other in tables}) > 1:
+            table = table.set_column(i, name, table.column(i).cast(pa.string()))
+    return table

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Literal, get_args
 import msgspec
 
 from stillwatch.errors import SchemaError, TableError
-from stillwatch.table.profile import ColumnProfile
-from stillwatch.table.values import MISSING_TOKENS, Kind, ValueRules, shown
+from stillwatch.table.profile import ColumnProfile, Judgement
+from stillwatch.table.values import MISSING_TOKENS, DecimalMark, Kind, ValueRules, shown
 
 if TYPE_CHECKING:
     from stillwatch.table.read import Source
 
-__all__ = ["MISSING_TOKENS", "Column", "Kind", "Role", "Schema", "infer_schema"]
+__all__ = ["MISSING_TOKENS", "Column", "DecimalMark", "Kind", "Role", "Schema", "infer_schema"]
 
 Role = Literal["feature", "label", "key", "ignore"]
 
@@ -29,7 +29,7 @@ class Column(msgspec.Struct, frozen=True, kw_only=True):
     kind
         "number", "category" (text from a set) or "boolean" (true or false, or the numbers 0 and 1).
     role
-        "feature" (goes into the model), "label" (1 = anomaly; evaluates), "key" (is copied to the scores) or "ignore".
+        "feature" (enters the model), "label" (1 = anomaly), "key" (goes along to the scores) or "ignore".
     reason
         why kind and role are what they are, in one plain sentence.
     """
@@ -41,12 +41,19 @@ class Column(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Schema(msgspec.Struct, frozen=True, kw_only=True):
-    """The columns of a table, in order, and the texts that mean a missing value.
+    """The columns of a table, in order, and how its text is to be read.
+
+    Attributes
+    ----------
+    missing
+        texts that mean a missing value.
+    decimal
+        mark in numbers that are written as text, "." or ",".
 
     Raises
     ------
     SchemaError
-        a name stands twice, there are two labels, or no feature column is left.
+        a name stands twice, a kind or role is unknown, there are two labels, or no feature column is left.
 
     Examples
     --------
@@ -57,19 +64,24 @@ class Schema(msgspec.Struct, frozen=True, kw_only=True):
 
     columns: tuple[Column, ...]
     missing: tuple[str, ...] = MISSING_TOKENS
+    decimal: DecimalMark = "."
 
     def __post_init__(self) -> None:
         refuse_duplicates(column.name for column in self.columns)
         for column in self.columns:
-            _check_choice(column.name, "kind", column.kind, get_args(Kind))
-            _check_choice(column.name, "role", column.role, get_args(Role))
+            _check_choice(f"column {shown(column.name)}: kind", column.kind, get_args(Kind))
+            _check_choice(f"column {shown(column.name)}: role", column.role, get_args(Role))
+        _check_choice("decimal mark", self.decimal, get_args(DecimalMark))
         labels = [column.name for column in self.columns if column.role == "label"]
         if len(labels) > 1:
             raise SchemaError(f"a table has one label column, but {listed(labels)} are declared. Choose one.")
         if not self.features:
-            roles = ", ".join(f"{shown(column.name)} {column.role}" for column in self.columns[:8])
+            why = "; ".join(
+                f"{shown(column.name)} is {column.role}{f' ({column.reason})' if column.reason else ''}"
+                for column in self.columns[:4]
+            )
             raise SchemaError(
-                f"no feature column is left of {len(self.columns)} ({roles or 'none'}). "
+                f"no feature column is left of {len(self.columns)}{f': {why}' if why else ''}. "
                 "Declare the kind of a column that was set aside, or ignore fewer."
             )
 
@@ -85,7 +97,7 @@ class Schema(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def keys(self) -> tuple[str, ...]:
-        """Names of the columns that are copied to the scores."""
+        """Names of the columns that go along to the scores."""
         return tuple(column.name for column in self.columns if column.role == "key")
 
     @property
@@ -106,7 +118,7 @@ class Schema(msgspec.Struct, frozen=True, kw_only=True):
         ignore: Iterable[str] = (),
         key: Iterable[str] = (),
     ) -> Schema:
-        """The same columns in other roles; those not named keep theirs, a former label is then ignored.
+        """Give columns other roles. Those not named keep theirs; a former label is then ignored.
 
         Raises
         ------
@@ -114,16 +126,19 @@ class Schema(msgspec.Struct, frozen=True, kw_only=True):
             a name is unknown or stands in two roles, or no feature column is left.
         """
         roles: dict[str, Role] = {}
-        named: tuple[tuple[Role, Iterable[str]], ...] = (
-            ("label", _names(label)), ("feature", _names(feature)), ("ignore", _names(ignore)), ("key", _names(key)),
-        )  # fmt: skip
-        for role, names in named:
+        declared: dict[Role, tuple[str, ...]] = {
+            "label": _names(label),
+            "feature": _names(feature),
+            "ignore": _names(ignore),
+            "key": _names(key),
+        }
+        for role, names in declared.items():
             for name in names:
                 if roles.setdefault(name, role) != role:
                     raise SchemaError(
                         f"column {shown(name)} is declared both {roles[name]} and {role}. Choose one."
                     )
-        refuse_unknown(roles, (column.name for column in self.columns))
+        refuse_unknown(roles, self._names)
         columns = list(self.columns)
         for i, column in enumerate(columns):
             if column.name in roles:
@@ -134,23 +149,23 @@ class Schema(msgspec.Struct, frozen=True, kw_only=True):
         return msgspec.structs.replace(self, columns=tuple(columns))
 
     def with_kinds(self, kinds: Mapping[str, Kind]) -> Schema:
-        """The same columns, some of another kind.
+        """Give columns other kinds; roles stay.
 
         Raises
         ------
         SchemaError
             a name or a kind is unknown.
         """
-        refuse_unknown(kinds, (column.name for column in self.columns))
-        columns = tuple(
-            msgspec.structs.replace(
-                column, kind=kinds[column.name], reason=f"declared as {kinds[column.name]}"
-            )
-            if column.name in kinds
-            else column
-            for column in self.columns
-        )
-        return msgspec.structs.replace(self, columns=columns)
+        refuse_unknown(kinds, self._names)
+        columns = list(self.columns)
+        for i, column in enumerate(columns):
+            if kind := kinds.get(column.name):
+                columns[i] = msgspec.structs.replace(column, kind=kind, reason=f"declared as {kind}")
+        return msgspec.structs.replace(self, columns=tuple(columns))
+
+    @property
+    def _names(self) -> tuple[str, ...]:
+        return tuple(column.name for column in self.columns)
 
 
 def infer_schema(
@@ -161,11 +176,12 @@ def infer_schema(
     key: Iterable[str] = (),
     kinds: Mapping[str, Kind] | None = None,
     missing: Iterable[str] = MISSING_TOKENS,
+    decimal: DecimalMark = ".",
 ) -> Schema:
     """Kinds and roles of a table's columns, from one pass over its rows.
 
-    Columns that are missing throughout, whose values nearly all differ (ids; tables with named columns only), or of a type
-    that is not read (dates, lists) are set aside with a reason. Constant columns stay features.
+    Columns that are missing throughout, of a type that is not read (dates, lists), or, where columns have
+    names, whose values nearly all differ (ids) are set aside with a reason. Constant columns stay features.
 
     Parameters
     ----------
@@ -173,20 +189,45 @@ def infer_schema(
         names of the columns in these roles.
     kinds
         kinds that the caller knows better; such a column is never set aside.
-    missing
-        texts that mean a missing value.
+    missing, decimal
+        see `Schema`.
 
     Raises
     ------
     SchemaError
-        a name or a kind is unknown, or no feature column is left.
+        a name or a kind is unknown, no feature column is left, or a column holds numbers with a decimal comma
+        while `decimal` is the point.
     TableError
         the table has no rows, or cannot be read.
     """
     kinds, missing = dict(kinds or {}), tuple(missing)
     ignore, key = _names(ignore), _names(key)
-    refuse_unknown((*kinds, *ignore, *key, *_names(label)), source.names)
-    rules = ValueRules(missing)
+    aside = {*ignore, *key, *_names(label)}
+    refuse_unknown((*kinds, *aside), source.names)
+    found = _judgements(source, ValueRules(missing, decimal))
+    commas = [name for name, column in found.items() if column.comma and name not in {*kinds, *aside}]
+    if commas:
+        name = commas[0]
+        raise SchemaError(
+            f"column {shown(name)} holds numbers with a decimal comma ({found[name].reason}). "
+            f"Declare decimal=',', or the kind of {listed(commas)}: 'category' if these are no numbers."
+        )
+    columns = []
+    for name, column in found.items():
+        why = "" if name in kinds or (column.id_like and not source.named) else column.aside
+        columns.append(
+            Column(
+                name=name,
+                kind=column.kind,
+                role="ignore" if why else "feature",
+                reason=f"{column.reason}; {why}" if why else column.reason,
+            )
+        )
+    schema = Schema(columns=tuple(columns), missing=missing, decimal=decimal)
+    return schema.with_kinds(kinds).with_roles(label=label, ignore=ignore, key=key)
+
+
+def _judgements(source: Source, rules: ValueRules) -> dict[str, Judgement]:
     profiles = {name: ColumnProfile(rules) for name in source.names}
     rows = 0
     for batch in source.batches():
@@ -194,25 +235,12 @@ def infer_schema(
             profile.add(batch.column(name), first_row=rows + 1)
         rows += batch.num_rows
     if not rows:
-        raise TableError(f"{source.description} has no rows, but at least one is needed to infer a schema.")
-    columns = []
-    for name, profile in profiles.items():
-        found = profile.judge()
-        aside = "" if name in kinds or (found.id_like and not source.named) else found.aside
-        columns.append(
-            Column(
-                name=name,
-                kind=found.kind,
-                role="ignore" if aside else "feature",
-                reason="; ".join(part for part in (found.reason, aside) if part),
-            )
-        )
-    schema = Schema(columns=tuple(columns), missing=missing)
-    return schema.with_kinds(kinds).with_roles(label=label, ignore=ignore, key=key)
+        raise TableError(f"{source.description} has no rows; a schema is inferred from at least one.")
+    return {name: profile.judge() for name, profile in profiles.items()}
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """End of a sentence about an unknown name: a full stop, or the nearest known name."""
+    """End a sentence about an unknown name: with the nearest known name, or a full stop."""
     known = list(known)
     folded = {other.strip().casefold(): other for other in known}
     near = folded.get(name.strip().casefold())
@@ -254,8 +282,6 @@ def _names(names: str | Iterable[str] | None) -> tuple[str, ...]:
     return (names,) if isinstance(names, str) else tuple(names)
 
 
-def _check_choice(name: str, what: str, choice: str, choices: tuple[str, ...]) -> None:
+def _check_choice(what: str, choice: str, choices: tuple[str, ...]) -> None:
     if choice not in choices:
-        raise SchemaError(
-            f"column {shown(name)}: {what} {shown(choice)} is unknown. Use one of {listed(choices)}."
-        )
+        raise SchemaError(f"{what} {shown(choice)} is unknown. Use one of {listed(choices)}.")

@@ -1,7 +1,8 @@
 """How one value is read: as a number, as true or false, as text.
 
-The rules stand in the docstring of `table.pack`. Each has a scalar form (`number`, `boolean`, `text`) and a form for an
-Arrow column, which applies the scalar form to the distinct values or takes a vectorised way that gives the same.
+The rules stand in the docstring of `table.pack`. Each has a scalar form (`number`, `boolean`, `text`) and a
+form for an Arrow column, which applies the scalar form to the distinct values or takes a vectorised way that
+gives the same.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import math
 import re
 from collections.abc import Callable, Iterable
 from decimal import Decimal
+from functools import cached_property
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -72,7 +74,11 @@ class ValueRules:
         parsed = [number for token in self.missing if (number := self._parse(token)) is not None]
         self.missing_numbers = np.unique([number for number in parsed if not math.isnan(number)])
         self._missing_spellings = frozenset(_spell_float(number) for number in self.missing_numbers.tolist())
-        self._tokens = pa.array(sorted(self.missing), pa.string())
+
+    @cached_property
+    def _tokens(self) -> pa.Array:
+        # Late, since Arrow imports pandas, where it is installed, to make an array of Python values.
+        return pa.array(sorted(self.missing), pa.string())
 
     # One value
 
@@ -117,7 +123,7 @@ class ValueRules:
         text = trim(text)
         if text in self.missing:
             return ""
-        if len(text) > LONGEST_TEXT or "\0" in text or not _is_unicode(text):
+        if len(text) > LONGEST_TEXT or "\0" in text or not is_unicode(text):
             raise WrongValueError("not clean text")
         if whole := _WHOLE.fullmatch(text):
             return "0" if whole[2] == "0" else whole[1] + whole[2]
@@ -216,7 +222,9 @@ def typed_numbers(array: pa.Array) -> NDArray[np.float64]:
         return np.full(len(array), np.nan)
     if pt.is_boolean(kind):
         array = array.cast(pa.uint8())
-    elif not (pt.is_integer(kind) or pt.is_floating(kind) or pt.is_decimal(kind)):
+    elif pt.is_decimal(kind):
+        array = array.cast(pa.string())  # Arrow's own way to float64 is off by one unit in the last place
+    elif not (pt.is_integer(kind) or pt.is_floating(kind)):
         raise UnreadTypeError(str(kind))
     return _to_numpy(pc.cast(array, pa.float64(), safe=False))
 
@@ -297,7 +305,8 @@ def _spell_float(value: float | np.floating[Any]) -> str:
     return str(int(value)) if value.is_integer() else str(value)
 
 
-def _is_unicode(text: str) -> bool:
+def is_unicode(text: str) -> bool:
+    """Whether text is free of halves of surrogate pairs, and so can be written as UTF-8."""
     if text.isascii():
         return True
     try:

@@ -1,14 +1,16 @@
-"""Scores to a file, whole or not at all."""
+"""Scores to a file, whole or not at all, or to a stream."""
 
 from __future__ import annotations
 
+import gzip
 import os
+import sys
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -18,9 +20,11 @@ import pyarrow.types as pt
 
 from stillwatch.errors import TableError
 
-# OWASP, CSV injection: a spreadsheet runs a cell that begins so. Plain negative numbers are spared.
+# OWASP, CSV injection: a spreadsheet runs a cell that begins so. Text that is a plain number is spared.
 _FORMULA = r"^([=+\-@\t\r])"
 _PLAIN_NUMBER = r"^[+-]?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?$"
+
+_Write = Callable[[Iterable[pa.RecordBatch], IO[bytes]], int]
 
 
 def write_scores(
@@ -28,8 +32,8 @@ def write_scores(
 ) -> int:
     """Write batches of one schema to a .csv, .csv.gz or .parquet file, atomically.
 
-    The rows go to a temporary file beside the target, which takes its name when complete. In CSV, text (and names) that a
-    spreadsheet would run as a formula begins with a single quote.
+    The rows go to a temporary file beside the target, which takes its name when complete. Nothing is taken
+    from `batches` before the target is known to be writable.
 
     Parameters
     ----------
@@ -43,32 +47,68 @@ def write_scores(
     Raises
     ------
     TableError
-        the target exists, cannot be written, has another extension, or no batch came.
+        the target exists, cannot be written or has another extension; batches differ in types, or none came.
     """
     target = Path(os.path.realpath(path))
-    write = _writer(target)
+    write = _write_for(target)
     _check_target(target, overwrite)
-    with _temporary(target) as part:
-        rows = write(part, iter(batches), target)
-        part.flush()
-        os.fsync(part.fileno())
+    with _temporary(target) as stream:
+        rows = write(batches, stream)
+        stream.flush()
+        os.fsync(stream.fileno())
         _check_target(target, overwrite)  # it may have come meanwhile
-        os.replace(part.name, target)
+        os.replace(stream.name, target)
     _sync_folder(target.parent)
     return rows
 
 
-def _writer(target: Path) -> Any:
-    name = target.name.lower()
-    if name.endswith(".csv"):
-        return _write_csv
-    if name.endswith(".csv.gz"):
-        return _write_csv_gz
-    if name.endswith((".parquet", ".pq")):
-        return _write_parquet
-    raise TableError(
-        f"{target.name}: scores are written to .csv, .csv.gz or .parquet. Choose one of these extensions."
-    )
+def write_csv(batches: Iterable[pa.RecordBatch], stream: IO[bytes] | gzip.GzipFile | None = None) -> int:
+    """Write batches of one schema as CSV to an open stream; by default to standard output.
+
+    Text (and names) that a spreadsheet would run as a formula gets a single quote in front.
+
+    Returns
+    -------
+    Number of rows written.
+
+    Raises
+    ------
+    TableError
+        the batches differ in types, or there is none.
+    """
+    stream = sys.stdout.buffer if stream is None else stream
+    inert = map(_inert, batches)
+    first = _first(inert)
+    with pacsv.CSVWriter(stream, first.schema) as writer:
+        return _write_all(writer, first, inert)
+
+
+def _write_csv_gz(batches: Iterable[pa.RecordBatch], stream: IO[bytes]) -> int:
+    # Neither name nor time in the header: the same rows give the same bytes.
+    with gzip.GzipFile(filename="", mode="wb", fileobj=stream, mtime=0) as packed:
+        return write_csv(batches, packed)
+
+
+def _write_parquet(batches: Iterable[pa.RecordBatch], stream: IO[bytes]) -> int:
+    batches = iter(batches)
+    first = _first(batches)
+    with pq.ParquetWriter(stream, first.schema) as writer:
+        return _write_all(writer, first, batches)
+
+
+_FORMATS: dict[str, _Write] = {
+    ".csv": write_csv,
+    ".csv.gz": _write_csv_gz,
+    ".parquet": _write_parquet,
+    ".pq": _write_parquet,
+}
+
+
+def _write_for(target: Path) -> _Write:
+    for extension, write in _FORMATS.items():
+        if target.name.lower().endswith(extension):
+            return write
+    raise TableError(f"{target}: scores go to .csv, .csv.gz or .parquet. Choose one of these extensions.")
 
 
 def _check_target(target: Path, overwrite: bool) -> None:
@@ -81,8 +121,8 @@ def _check_target(target: Path, overwrite: bool) -> None:
 
 
 @contextmanager
-def _temporary(target: Path) -> Iterator[Any]:
-    part = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.part")
+def _temporary(target: Path) -> Iterator[IO[bytes]]:
+    part = target.with_name(f".{target.name[:100]}.{uuid.uuid4().hex[:8]}.part")
     try:
         stream = part.open("xb")
     except OSError as exc:
@@ -93,62 +133,53 @@ def _temporary(target: Path) -> Iterator[Any]:
     except OSError as exc:
         raise TableError(f"{target} could not be written: {exc.strerror or exc}.") from exc
     finally:
-        part.unlink(missing_ok=True)
+        part.unlink(missing_ok=True)  # renamed by now, unless something failed
 
 
-def _write_csv(stream: Any, batches: Iterator[pa.RecordBatch], target: Path) -> int:
-    first = _first(batches, target)
+def _write_all(writer: Any, first: pa.RecordBatch, others: Iterable[pa.RecordBatch]) -> int:
     rows = 0
-    with pacsv.CSVWriter(stream, _inert(first).schema) as writer:
-        for batch in chain([first], batches):
-            writer.write_batch(_inert(batch))
-            rows += batch.num_rows
+    for batch in chain([first], others):
+        if batch.schema != first.schema:
+            raise TableError(
+                f"columns change from one batch to the next: {_types(first)}, then {_types(batch)}. "
+                "Give the columns that go along to the scores one type in all files."
+            )
+        writer.write_batch(batch)
+        rows += batch.num_rows
     return rows
 
 
-def _write_csv_gz(stream: Any, batches: Iterator[pa.RecordBatch], target: Path) -> int:
-    with pa.CompressedOutputStream(stream, "gzip") as packed:
-        return _write_csv(packed, batches, target)
+def _types(batch: pa.RecordBatch) -> str:
+    return ", ".join(f"{field.name!r} {field.type}" for field in batch.schema)
 
 
-def _write_parquet(stream: Any, batches: Iterator[pa.RecordBatch], target: Path) -> int:
-    first = _first(batches, target)
-    rows = 0
-    with pq.ParquetWriter(stream, first.schema) as writer:
-        for batch in chain([first], batches):
-            writer.write_batch(batch)
-            rows += batch.num_rows
-    return rows
-
-
-def _first(batches: Iterator[pa.RecordBatch], target: Path) -> pa.RecordBatch:
+def _first(batches: Iterator[pa.RecordBatch]) -> pa.RecordBatch:
     first = next(batches, None)
     if first is None:
-        raise TableError(f"{target.name}: nothing came to be written, not even column names.")
+        raise TableError("nothing came to be written, not even a batch without rows.")
     return first
 
 
 def _inert(batch: pa.RecordBatch) -> pa.RecordBatch:
-    columns = [_inert_column(column) for column in batch.columns]
-    names = pc.replace_substring_regex(
-        pa.array(batch.schema.names, pa.string()), _FORMULA, r"'\1"
-    ).to_pylist()
-    return pa.RecordBatch.from_arrays(columns, names=names)
+    names = pc.replace_substring_regex(pa.array(batch.schema.names, pa.string()), _FORMULA, r"'\1")
+    return pa.RecordBatch.from_arrays([_inert_column(column) for column in batch.columns], names.to_pylist())
 
 
 def _inert_column(column: pa.Array) -> pa.Array:
     if pt.is_dictionary(column.type):
         column = column.dictionary_decode()
+    if pt.is_string_view(column.type):
+        column = column.cast(pa.string())
     if not (pt.is_string(column.type) or pt.is_large_string(column.type)):
         return column
-    quoted = pc.replace_substring_regex(column, _FORMULA, r"'\1")
-    return pc.if_else(pc.match_substring_regex(column, _PLAIN_NUMBER), column, quoted)
+    inert = pc.replace_substring_regex(column, _FORMULA, r"'\1")
+    return pc.if_else(pc.match_substring_regex(column, _PLAIN_NUMBER), column, inert)
 
 
 def _sync_folder(folder: Path) -> None:
     try:
         handle = os.open(folder, os.O_RDONLY)
-    except OSError:  # a platform that opens no folders keeps the name in its own way
+    except OSError:  # not every platform opens folders
         return
     try:
         os.fsync(handle)

@@ -1,4 +1,4 @@
-"""Objects as scikit-learn has them: outlier detectors, densities, fitted classifiers; and fitted PyOD objects."""
+"""Objects of scikit-learn (outlier detectors, densities, fitted classifiers), and fitted ones of PyOD."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, Self
 import numpy as np
 
 from stillwatch.errors import TeacherError
-from stillwatch.teachers.pointwise import is_pointwise
+from stillwatch.teachers.probe import answers_digest, is_pointwise
 from stillwatch.teachers.protocol import Matrix, Scores
 from stillwatch.teachers.pyod import is_pyod
 from stillwatch.teachers.recipe import write_recipe
@@ -37,7 +37,8 @@ class Detector:
             self._refuse_other_width(x)
         else:
             self._model = _clone(self._given, seed).fit(x.copy())
-        self.pointwise = is_pointwise(self.score, x)
+        self.pointwise = is_pointwise(self, x)
+        self._answers = answers_digest(self, x)
         return self
 
     def score(self, x: Matrix) -> Scores:
@@ -51,7 +52,11 @@ class Detector:
         """Class, parameters, whether it came fitted, seed, rows, versions."""
         kind = type(self._given)
         module = kind.__module__.partition(".")[0]
-        parameters = {"class": f"{kind.__module__}.{kind.__qualname__}", "came_fitted": self._came_fitted}
+        parameters = {
+            "class": f"{kind.__module__}.{kind.__qualname__}",
+            "came_fitted": self._came_fitted,
+            "answers": self._answers,
+        }
         return write_recipe(
             self.name,
             parameters | getattr(self._model, "get_params", dict)(),
@@ -72,9 +77,9 @@ class Detector:
                 fault = f"raised {type(exc).__name__} when asked about one row ({exc})"
         if fault:
             raise TeacherError(
-                f"teacher '{self.name}' {fault}, but a teacher sees the feature matrix, which has {x.shape[1]} "
-                "columns here (scaled numbers, and a column for each category). Hand the detector over unfitted, "
-                "and it is fitted on that matrix."
+                f"teacher '{self.name}' {fault}, but a teacher sees the feature matrix, which has "
+                f"{x.shape[1]} columns here (scaled numbers, a column for each category). Hand the detector "
+                "over unfitted: then it is fitted on that matrix."
             )
 
 
@@ -121,8 +126,8 @@ def _abnormality(detector: Any, came_fitted: bool) -> Callable[[Any, Matrix], An
     if hasattr(detector, "score_samples"):
         return lambda model, x: -model.score_samples(x)
     raise TeacherError(
-        f"a {type(detector).__name__} does not say in which direction it scores. Wrap it in a function from an "
-        "(n, d) matrix to (n,) scores, higher = more abnormal. (A LocalOutlierFactor needs novelty=True.)"
+        f"a {type(detector).__name__} does not say in which direction it scores. Wrap it in a function from "
+        "an (n, d) matrix to (n,) scores, higher = more abnormal. (A LocalOutlierFactor needs novelty=True.)"
     )
 
 
@@ -134,8 +139,8 @@ def _anomaly_margin(classifier: Any, came_fitted: bool) -> Callable[[Any, Matrix
     at = ones or [at for at, label in enumerate(classes) if label]
     if len(classes) != 2 or len(at) != 1:
         raise TeacherError(
-            f"which class of {type(classifier).__name__} is the anomaly? It knows {classes[:5]}; expected 0 and "
-            "1 (1 = anomaly). Wrap it in a function that answers with the score of the anomaly."
+            f"which class of {type(classifier).__name__} is the anomaly? It knows {classes[:5]}; expected "
+            "0 and 1 (1 = anomaly). Wrap it in a function that answers with the score of the anomaly."
         )
     if hasattr(classifier, "decision_function"):  # a margin ranks on where a probability saturates
         sign = 1.0 if at[0] == 1 else -1.0

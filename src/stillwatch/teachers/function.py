@@ -7,7 +7,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from stillwatch.teachers.pointwise import is_pointwise
+from stillwatch.teachers.probe import answers_digest, is_pointwise
 from stillwatch.teachers.protocol import Matrix, Scores
 from stillwatch.teachers.recipe import write_recipe
 
@@ -23,7 +23,8 @@ class Function:
     def fit(self, x: Matrix, *, seed: int) -> Self:
         """Learn nothing; see whether the function judges rows one by one."""
         self._rows = len(x)
-        self.pointwise = is_pointwise(self.score, x)
+        self.pointwise = is_pointwise(self, x)
+        self._answers = answers_digest(self, x)
         return self
 
     def score(self, x: Matrix) -> Scores:
@@ -34,5 +35,7 @@ class Function:
         """Return None: it was not fitted here."""
 
     def recipe(self) -> dict[str, Any]:
-        """Name it: a function cannot be refitted from words."""
-        return write_recipe(self.name, {}, seed=None, rows=self._rows, packages=("numpy",))
+        """Name it, and tell it from others of that name by its answers: words cannot refit a function."""
+        return write_recipe(
+            self.name, {"answers": self._answers}, seed=None, rows=self._rows, packages=("numpy",)
+        )

@@ -19,8 +19,8 @@ class MCD:
     """Squared Mahalanobis distance under the covariance of the most concentrated share of the rows.
 
     Minimum covariance determinant (Rousseeuw, Van Driessen 1999) with a ridge, as in Boudt et al. 2020: it
-    survives constant columns, one-hot columns and more columns than rows, where scikit-learn's ``MinCovDet`` has no
-    inverse. One start, at the rows nearest to the median, instead of many random ones, so it is deterministic.
+    survives constant columns, one-hot columns and more columns than rows, where scikit-learn's ``MinCovDet``
+    has no inverse. One start, at the rows nearest to the median, stands for many random ones.
     """
 
     share: float = 0.75
@@ -35,7 +35,7 @@ class MCD:
         self._seed, self._rows = seed, len(x)
         size = max(2, round(self.share * len(rows)))
         distance = np.square(rows - np.median(rows, axis=0)).sum(axis=1)
-        chosen = np.empty(0)
+        chosen = np.empty(0, dtype=np.intp)
         for _ in range(_STEPS):
             nearest = np.sort(np.argsort(distance, kind="stable")[:size])
             if np.array_equal(nearest, chosen):

@@ -50,7 +50,7 @@ class Teacher(Protocol):
         ...
 
     def training_scores(self) -> Scores | None:
-        """Scores of its own (n,) training rows as if unseen (leave-one-out, out-of-bag); None: no such form."""
+        """Scores of its own (n,) training rows as if unseen (leave-one-out, say); None: no such form."""
         ...
 
     def recipe(self) -> dict[str, Any]:
@@ -121,7 +121,7 @@ def ask(teacher: Teacher, x: Matrix) -> Scores:
         first = int(bad[0])
         raise TeacherError(
             f"teacher '{teacher.name}' gave {len(bad):,} of {len(scores):,} scores that are not finite "
-            f"(first: {scores[first]} at row {first + 1:,}). A score is a finite number, higher = more abnormal."
+            f"(first: {scores[first]} at row {first + 1:,}). Expected finite numbers, higher = more abnormal."
         )
     return scores
 
@@ -153,8 +153,8 @@ def _refuse_constant(teacher: Teacher, x: Matrix, seed: int) -> None:
     scores = ask(teacher, np.concatenate([near, far]))
     if np.all(scores == scores[0]):
         raise TeacherError(
-            f"teacher '{teacher.name}' gives every row the same score ({scores[0]:g}), so there is nothing to "
-            "learn from it. Check its parameters, or choose another teacher."
+            f"teacher '{teacher.name}' gives every row the same score ({scores[0]:g}), so there is nothing "
+            "to learn from it. Check its parameters, or choose another teacher."
         )
 
 

@@ -20,7 +20,7 @@ from typing import Any, Self
 import numpy as np
 
 from stillwatch.errors import MissingExtraError, TeacherError
-from stillwatch.teachers.pointwise import is_pointwise
+from stillwatch.teachers.probe import is_pointwise
 from stillwatch.teachers.protocol import Matrix, Scores
 from stillwatch.teachers.recipe import write_recipe
 
@@ -51,7 +51,7 @@ class PyOD:
         with _own_randomness(seed), redirect_stdout(io.StringIO()):
             self._detector = self._build(seed, len(x))
             self._detector.fit(x.astype(np.float64))
-        self.pointwise = is_pointwise(self.score, x)
+        self.pointwise = is_pointwise(self, x)
         self._leaves_out = _leaves_itself_out(self._detector, x)
         return self
 

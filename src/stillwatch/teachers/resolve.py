@@ -76,5 +76,5 @@ def _by_name(name: str, regime: Regime) -> Teacher:
 def _accepted() -> str:
     return (
         f"Accepted: 'auto', {', '.join(repr(name) for name in NAMES)}, 'pyod:<class>' (as in 'pyod:LOF'), "
-        "a fitted or unfitted detector, a fitted classifier, or a function from an (n, d) matrix to (n,) scores."
+        "a fitted or unfitted detector, a fitted classifier, or a function from (n, d) rows to (n,) scores."
     )

@@ -1,6 +1,6 @@
 """Uniform samples of training rows.
 
-A sample that favours sparse regions would bias every density teacher; such samples are for transfer rows only.
+A sample that favours sparse regions would bias every density teacher; those are for transfer rows.
 """
 
 from __future__ import annotations

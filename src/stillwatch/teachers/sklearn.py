@@ -193,4 +193,4 @@ class OCSVM:
 
 
 def _mean(distances: Any) -> Scores:
-    return np.asarray(distances, dtype=np.float64).mean(axis=1)
+    return np.asarray(np.mean(distances, axis=1), dtype=np.float64)

@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import stillwatch as sw
+from stillwatch.features.pipeline import fit_features
+from stillwatch.knowledge.transfer import KINDS, draw, parents_of
+from stillwatch.table.pack import Packer
+from tests.tables import mixed_table
+
+
+@pytest.fixture(scope="module")
+def parents():  # type: ignore[no-untyped-def]
+    table = mixed_table(600)
+    schema = sw.inspect(table, label="fraud")
+    rows = Packer(schema).table(table)
+    features = fit_features(rows, schema)
+    return parents_of(features.encode(rows), features)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_makes_valid_rows(kind: str, parents, rng: np.random.Generator) -> None:  # type: ignore[no-untyped-def]
+    code = KINDS[kind](parents, 500, rng)
+    x = parents.features.assemble(code)
+    assert len(code) == 500
+    assert np.isfinite(x).all()
+    assert (code.category >= 0).all()
+    assert (code.category < np.array(parents.widths)).all()
+    assert set(np.unique(code.differs)) <= {0.0, np.float32(3.0)}
+
+
+@pytest.mark.parametrize("kind", ["jitter", "swap", "between", "box"])
+def test_discrete_columns_keep_to_values_that_exist(kind: str, parents, rng: np.random.Generator) -> None:  # type: ignore[no-untyped-def]
+    assert parents.discrete.any()
+    code = KINDS[kind](parents, 500, rng)
+    for j in np.flatnonzero(parents.discrete):
+        made = np.unique(code.u[:, j].round(5))
+        assert np.isin(made, np.unique(parents.code.u[:, j].round(5))).all()
+
+
+def test_shares_are_kept_and_a_seed_repeats(parents) -> None:  # type: ignore[no-untyped-def]
+    shares = {"jitter": 3.0, "box": 1.0}
+    first, kinds = draw(parents, 400, np.random.default_rng(5), shares)
+    again, _ = draw(parents, 400, np.random.default_rng(5), shares)
+    assert (kinds == "jitter").sum() == 300
+    np.testing.assert_array_equal(first.u, again.u)
+
+
+def test_extremes_reach_the_edge_of_the_box(parents, rng: np.random.Generator) -> None:  # type: ignore[no-untyped-def]
+    code = KINDS["extreme"](parents, 5_000, rng)
+    assert (np.abs(code.u).max(axis=0) > 0.9).all()
+
+
+def test_knowledge_survives_a_round_trip(distilled: sw.Distillation, tmp_path) -> None:  # type: ignore[no-untyped-def]
+    distilled.knowledge.save(tmp_path / "knowledge")
+    back = sw.Knowledge.load(tmp_path / "knowledge")
+    for name in ("x", "raw", "soft", "guard", "kind", "held_out"):
+        np.testing.assert_array_equal(getattr(back, name), getattr(distilled.knowledge, name))
+    assert back.provenance == distilled.knowledge.provenance
+    with pytest.raises(sw.InputError, match="not a folder of saved knowledge"):
+        sw.Knowledge.load(tmp_path / "nothing")
+
+
+def test_soft_scores_keep_the_order_of_raw_ones(distilled: sw.Distillation) -> None:
+    order = np.argsort(distilled.knowledge.raw)
+    assert (np.diff(distilled.knowledge.soft[order]) >= 0).all()

@@ -1,0 +1,97 @@
+"""One contract for every student."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+import stillwatch as sw
+from stillwatch.artifact.audit import audit
+from stillwatch.artifact.parity import open_session
+from stillwatch.graph import Graph
+from stillwatch.knowledge.knowledge import Knowledge
+from stillwatch.students.protocol import Student
+
+STUDENTS: dict[str, Callable[[], Student]] = {"mlp": lambda: sw.MLP(hidden=(16, 16), steps=150)}
+
+
+@pytest.fixture(scope="module")
+def knowledge() -> Knowledge:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(1_500, 5)).astype(np.float32)
+    raw = np.linalg.norm(x, axis=1).astype(np.float64)
+    soft = np.arcsinh(raw - np.median(raw)).astype(np.float32)
+    return Knowledge(
+        x=x,
+        raw=raw,
+        soft=soft,
+        guard=np.zeros(len(x), dtype=np.float32),
+        kind=np.full(len(x), "train"),
+        held_out=np.arange(len(x)) % 10 == 0,
+        provenance={},
+    )
+
+
+@pytest.mark.parametrize("name", STUDENTS)
+class TestStudent:
+    def test_it_learns(self, name: str, knowledge: Knowledge) -> None:
+        student = STUDENTS[name]().fit(knowledge, seed=0)
+        apart = knowledge.held_out
+        agreement = np.corrcoef(student.score(knowledge.x[apart]), knowledge.target[apart])[0, 1]
+        assert agreement > 0.9
+        assert len(student.history) > 1
+
+    def test_the_graph_agrees_with_the_student(self, name: str, knowledge: Knowledge) -> None:
+        student = STUDENTS[name]().fit(knowledge, seed=0)
+        graph = Graph()
+        model = graph.finish(student.write(graph, graph.input("num", 5)))
+        audit(model)
+        (score,) = open_session(model).run(["score"], {"num": knowledge.x})
+        np.testing.assert_allclose(score[:, 0], student.score(knowledge.x), rtol=1e-5, atol=1e-5)
+
+    def test_a_seed_repeats(self, name: str, knowledge: Knowledge) -> None:
+        one, two, other = (
+            STUDENTS[name]().fit(knowledge, seed=seed).score(knowledge.x) for seed in (1, 1, 2)
+        )
+        np.testing.assert_array_equal(one, two)
+        assert (one != other).any()
+
+    def test_a_row_scores_the_same_alone_and_among_others(self, name: str, knowledge: Knowledge) -> None:
+        student = STUDENTS[name]().fit(knowledge, seed=0)
+        together = student.score(knowledge.x[:20])
+        alone = np.concatenate([student.score(knowledge.x[i : i + 1]) for i in range(20)])
+        np.testing.assert_allclose(together, alone, rtol=1e-5, atol=1e-5)
+
+    def test_fitting_leaves_the_knowledge_and_the_global_seed_alone(
+        self, name: str, knowledge: Knowledge
+    ) -> None:
+        import torch
+
+        before, state = knowledge.x.copy(), torch.random.get_rng_state()
+        STUDENTS[name]().fit(knowledge, seed=0)
+        np.testing.assert_array_equal(knowledge.x, before)
+        assert torch.equal(torch.random.get_rng_state(), state)
+
+    def test_an_unfitted_one_says_so(self, name: str, knowledge: Knowledge) -> None:
+        with pytest.raises(sw.StudentError, match="not fitted"):
+            STUDENTS[name]().score(knowledge.x)
+
+
+def test_torch_numpy_and_onnxruntime_give_one_score(knowledge: Knowledge) -> None:
+    import torch
+
+    student = sw.MLP(hidden=(16, 16), steps=150).fit(knowledge, seed=0)
+    x = torch.from_numpy(knowledge.x)
+    for i, (weight, bias) in enumerate(student.layers):
+        x = x @ torch.from_numpy(weight) + torch.from_numpy(bias)
+        x = torch.relu(x) if i < len(student.layers) - 1 else x
+    np.testing.assert_allclose(x[:, 0].numpy(), student.score(knowledge.x), rtol=1e-5, atol=1e-5)
+
+
+def test_an_impossible_shape_is_refused() -> None:
+    with pytest.raises(sw.StudentError, match="at least one layer"):
+        sw.MLP(hidden=())
+    with pytest.raises(sw.StudentError, match="unknown"):
+        sw.distill(np.zeros((10, 2)), student="forest")

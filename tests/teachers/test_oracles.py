@@ -1,0 +1,104 @@
+"""Teachers against brute force and against the libraries they adapt."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from sklearn.ensemble import IsolationForest as Forest
+from sklearn.mixture import GaussianMixture
+from sklearn.neighbors import LocalOutlierFactor
+from sklearn.svm import OneClassSVM
+
+from stillwatch.teachers import ask, fit_teacher
+from stillwatch.teachers.mcd import MCD
+from stillwatch.teachers.pyod import pyod_teacher
+from stillwatch.teachers.sklearn import GMM, KNN, LOF, OCSVM, IsolationForest
+
+
+def brute_force(x: Any, asked: Any, k: int, *, leave_out: bool = False) -> Any:
+    d = np.sqrt(np.square(asked[:, None].astype(float) - x[None].astype(float)).sum(axis=2))
+    if leave_out:
+        np.fill_diagonal(d, np.inf)
+    return np.sort(d, axis=1)[:, :k].mean(axis=1)
+
+
+@pytest.fixture
+def asked(rng: np.random.Generator) -> Any:
+    return rng.normal(size=(50, 6)).astype(np.float32) * 3
+
+
+@pytest.mark.parametrize("width", [6, 12])  # a tree, and a matrix product
+@pytest.mark.parametrize("k", [1, 5])
+def test_knn_is_brute_force(rng: np.random.Generator, k: int, width: int) -> None:
+    x, asked = (rng.normal(size=(n, width)).astype(np.float32) for n in (200, 40))
+    teacher = fit_teacher(KNN(k=k), x, seed=0)
+    np.testing.assert_allclose(ask(teacher, asked), brute_force(x, asked, k), rtol=1e-6)
+    np.testing.assert_allclose(teacher.training_scores(), brute_force(x, x, k, leave_out=True), rtol=1e-6)
+
+
+@pytest.mark.parametrize("width", [3, 12])
+def test_knn_leaves_itself_out_among_duplicates(rng: np.random.Generator, width: int) -> None:
+    x = rng.normal(size=(12, width)).astype(np.float32)
+    x = np.concatenate([np.repeat(x[:3], 4, axis=0), x[3:]])
+    teacher = fit_teacher(KNN(k=5), x, seed=0)
+    expected = brute_force(x, x, 5, leave_out=True)
+    np.testing.assert_allclose(teacher.training_scores(), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_knn_judges_rows_outside_its_sample_as_unseen(x: Any) -> None:
+    teacher = fit_teacher(KNN(k=3, sample=100), x, seed=0)
+    own = teacher.training_scores()
+    assert own is not None
+    fresh = ask(teacher, x)
+    assert np.sum(~np.isclose(own, fresh, rtol=1e-6)) == 100  # the sampled rows find themselves when asked
+
+
+def test_lof_is_scikit_learns(x: Any, asked: Any) -> None:
+    oracle = LocalOutlierFactor(n_neighbors=20, novelty=True).fit(x)
+    teacher = fit_teacher(LOF(), x, seed=0)
+    np.testing.assert_allclose(ask(teacher, asked), -oracle.score_samples(asked))
+    np.testing.assert_allclose(teacher.training_scores(), -oracle.negative_outlier_factor_)
+
+
+def test_isolation_forest_is_scikit_learns(x: Any, asked: Any) -> None:
+    oracle = Forest(random_state=4).fit(x)
+    np.testing.assert_allclose(
+        ask(fit_teacher(IsolationForest(), x, seed=4), asked), -oracle.score_samples(asked)
+    )
+
+
+def test_gmm_is_scikit_learns(x: Any, asked: Any) -> None:
+    oracle = GaussianMixture(4, reg_covar=1e-2, random_state=4).fit(x.astype(float))
+    np.testing.assert_allclose(ask(fit_teacher(GMM(), x, seed=4), asked), -oracle.score_samples(asked))
+
+
+def test_ocsvm_is_scikit_learns(x: Any, asked: Any) -> None:
+    oracle = OneClassSVM().fit(x)
+    np.testing.assert_allclose(ask(fit_teacher(OCSVM(), x, seed=0), asked), -oracle.score_samples(asked))
+
+
+def test_mcd_with_all_rows_is_the_mahalanobis_distance(x: Any, asked: Any) -> None:
+    teacher = fit_teacher(MCD(share=1.0, ridge=0.0), x, seed=0)
+    inverse = np.linalg.inv(np.cov(x.astype(float).T, bias=True))
+    centred = asked - x.mean(axis=0, dtype=float)
+    np.testing.assert_allclose(ask(teacher, asked), np.einsum("ij,jk,ik->i", centred, inverse, centred))
+
+
+def test_mcd_is_not_moved_by_a_tenth_of_anomalies(x: Any, asked: Any, rng: np.random.Generator) -> None:
+    anomalies = (rng.normal(size=(30, 6)) * 0.1 + 20).astype(np.float32)
+    spoilt = fit_teacher(MCD(), np.concatenate([x, anomalies]), seed=0)
+    assert ask(spoilt, anomalies).min() > ask(spoilt, x).max()
+
+
+@pytest.mark.parametrize(("name", "module"), [("KNN", "knn"), ("LOF", "lof"), ("HBOS", "hbos")])
+def test_pyod_is_pyods(name: str, module: str, x: Any, asked: Any) -> None:
+    oracle = getattr(__import__(f"pyod.models.{module}", fromlist=[name]), name)().fit(x.astype(float))
+    teacher = fit_teacher(pyod_teacher(f"pyod:{name}"), x, seed=0)
+    np.testing.assert_allclose(ask(teacher, asked), oracle.decision_function(asked.astype(float)))
+    own = teacher.training_scores()
+    if name == "HBOS":  # its decision scores are in-sample
+        assert own is None
+    else:
+        np.testing.assert_allclose(own, oracle.decision_scores_)
