@@ -96,8 +96,7 @@ def test_imports_go_one_way(path: Path) -> None:
             assert (
                 target in allowed
                 or (home == "cli" and not target)
-                or home == "cli"
-                and target in {"distill", "MLP"}
+                or (home == "cli" and target in {"distill", "MLP"})
             ), f"{home} must not import {name}"
         elif parts[0] in FOREIGN:
             assert home in FOREIGN[parts[0]], f"{parts[0]} belongs to {FOREIGN[parts[0]]}"

@@ -41,6 +41,7 @@ def demo(
         import torch  # noqa: F401
     except ImportError as exc:
         raise MissingExtraError("torch and scikit-learn", "train") from exc
+    output.mkdir(parents=True, exist_ok=True)
     began = perf_counter()
     lines = [*_cancer(output), *_digits()]
     seconds = perf_counter() - began
