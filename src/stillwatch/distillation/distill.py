@@ -17,6 +17,7 @@ from stillwatch.artifact.audit import audit
 from stillwatch.artifact.manifest import Golden, Manifest
 from stillwatch.artifact.parity import TOLERANCE, disagreement, golden_scores, open_session, run_session
 from stillwatch.calibration.conformal import calibrate, finest_rate
+from stillwatch.distillation.extras import check_extras
 from stillwatch.distillation.fit import Fitted, Progress, fit_all
 from stillwatch.distillation.golden import golden_rows
 from stillwatch.distillation.leak import leaking_columns
@@ -96,7 +97,10 @@ def distill(
         the data, a column or an option cannot be used as it is.
     TeacherError
         the teacher failed, or cannot tell rows apart.
+    MissingExtraError
+        a package of the extra `train` is not installed.
     """
+    check_extras()
     if not 0 < alert_rate < 1:
         raise InputError(
             f"alert_rate={alert_rate}: expected a share of normal rows between 0 and 1, such as 0.01."
@@ -105,9 +109,12 @@ def distill(
     wanted_teacher, wanted_student = resolve_teacher(teacher, regime=regime), resolve_student(student)
 
     began = perf_counter()
+    tell = progress or _silent
+    tell("read", 0, 1)
     source = open_source(data)
     schema = _schema(source, schema, label, ignore, key)
     rows, labels = _read(source, schema, seed)
+    tell("read", 1, 1)
     reading = perf_counter() - began
 
     split = make_split(len(rows), labels, train_on, rng=np.random.default_rng(seed))
@@ -116,7 +123,7 @@ def distill(
 
     began = perf_counter()
     evaluated = _evaluate(
-        fitted, split, rows, labels, wanted_teacher, wanted_student, seed=seed, progress=progress
+        fitted, split, rows, labels, wanted_teacher, wanted_student, seed=seed, progress=tell
     )
     evaluating = perf_counter() - began
 
@@ -143,6 +150,10 @@ def distill(
     )
 
 
+def _silent(step: str, done: int, total: int) -> None:
+    """Tell nobody."""
+
+
 def _schema(
     source: Source, schema: Schema | None, label: str | None, ignore: Iterable[str], key: Iterable[str]
 ) -> Schema:
@@ -167,7 +178,7 @@ def _evaluate(
     student: Student,
     *,
     seed: int,
-    progress: Progress | None,
+    progress: Progress,
 ) -> Evaluated:
     """Scores of teacher and student on rows that neither was fitted on.
 
@@ -175,13 +186,13 @@ def _evaluate(
     """
     judged, soft, scores = [], [], []
     for number, fold in enumerate(split.folds):
-        if progress is not None:
-            progress("cross-fit", number, len(split.folds))
+        progress("cross-fit", number, len(split.folds))
         rest = rows.take(np.setdiff1d(split.fit, fold, assume_unique=True))
         apart = fit_all(rest, fitted.features.schema, teacher, student, seed=seed)
         judged.append(fold)
         soft.append(apart.soften(apart.teacher_score(rows.take(fold))))
         scores.append(apart.student_score(rows.take(fold)))
+        progress("cross-fit", number + 1, len(split.folds))
     calibrating = len(split.calibration) + sum(len(fold) for fold in split.folds)
     aside = np.concatenate([split.calibration, split.others])
     if len(aside):

@@ -84,6 +84,8 @@ def fit_all(
     if progress is not None:
         progress("fit teacher", 0, 1)
     fitted = fit_teacher(teacher, x, seed=seed)
+    if progress is not None:
+        progress("fit teacher", 1, 1)
     timed("fit teacher", began)
 
     began = perf_counter()

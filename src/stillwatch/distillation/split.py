@@ -12,7 +12,7 @@ from stillwatch.errors import InputError
 
 PLAIN = 2_000  # from so many rows on, a part is set aside for calibration; fewer all fit, and folds calibrate
 MOST_CALIBRATION = 20_000
-FOLDS = 3
+FOLDS = 2
 FEWEST_ROWS = 5
 
 TrainOn = Literal["all", "normal"]

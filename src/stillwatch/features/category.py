@@ -81,14 +81,13 @@ class Categories:
             )
             for j, (column, table) in enumerate(zip(columns, self._tables(), strict=True))
         ]
-        codes = graph.add("Concat", *coded, axis=1) if len(coded) > 1 else coded[0]
-        widest = max(self.widths)
-        depth = graph.constant(widest, np.int64)
-        hot = graph.add("OneHot", codes, depth, graph.constant([0.0, 1.0]), axis=-1)
-        flat = graph.add("Reshape", hot, graph.constant([-1, widest * len(self.widths)], np.int64))
-        used = [j * widest + code for j, width in enumerate(self.widths) for code in range(width)]
-        if len(used) < widest * len(self.widths):
-            flat = graph.add("Gather", flat, graph.constant(used, np.int64), axis=1)
+        off_on = graph.constant([0.0, 1.0])
+        hot = [
+            graph.add("OneHot", codes, graph.constant(width, np.int64), off_on, axis=-1)
+            for codes, width in zip(coded, self.widths, strict=True)
+        ]
+        together = graph.add("Concat", *hot, axis=2) if len(hot) > 1 else hot[0]
+        flat = graph.add("Reshape", together, graph.constant([-1, sum(self.widths)], np.int64))
         return graph.add("Mul", flat, graph.constant(self.weight))
 
     def _tables(self) -> list[dict[str, int]]:

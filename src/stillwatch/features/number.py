@@ -31,7 +31,9 @@ _FLOAT24 = 2.0**-24
 
 @dataclass(frozen=True)
 class Numbers:
-    """Fitted constants of the number and boolean columns, in the order of the layout: num, then num64.
+    """Fitted constants of the number and boolean columns.
+
+    They stand in the order of the layout: num, then num64, and in each of them the columns that vary before the constant ones.
 
     Attributes
     ----------
@@ -44,7 +46,8 @@ class Numbers:
     scale, box
         (r,) float64 of the r columns that vary: robust scale in the column's units; half-width of the box in units of the scale.
     missing
-        indices into the k columns that had missing values: each gets an indicator.
+        indices into the r columns that vary of those that had missing values: each gets an indicator. (A constant column
+        that is missing differs.)
     """
 
     wide: int
@@ -63,6 +66,10 @@ class Numbers:
     def constants(self) -> NDArray[np.int64]:
         """Indices of the constant columns."""
         return np.flatnonzero(self.constant)
+
+    def absent(self, d: Float32) -> NDArray[np.bool_]:
+        """(n, len(missing)) whether a value is missing, in the columns where that is known to happen."""
+        return np.isnan(d[:, self.varying[self.missing]])
 
     def differences(self, x: NDArray[np.float64]) -> Float32:
         """(n, k) difference from the median in float32, NaN = missing: what the graph computes first."""
@@ -109,18 +116,20 @@ class Numbers:
         narrow = len(self.center) - self.wide
         parts = []
         if num is not None:
-            parts.append(graph.add("Sub", num, graph.constant(self.center[:narrow])))
+            center = graph.constant(self.center[:narrow])
+            parts.append((graph.add("Sub", num, center), self.constant[:narrow]))
         if num64 is not None:
-            difference = graph.add("Sub", num64, graph.constant(self.center[narrow:], np.float64))
-            parts.append(graph.add("Cast", difference, to=1))
-        d = parts[0] if len(parts) == 1 else graph.add("Concat", *parts, axis=1)
-        absent = graph.add("IsNaN", d)
+            center = graph.constant(self.center[narrow:], np.float64)
+            difference = graph.add("Sub", num64, center)
+            parts.append((graph.add("Cast", difference, to=1), self.constant[narrow:]))
+        halves = [_split(graph, d, constant) for d, constant in parts]
+        varying = _concat(graph, [v for v, _ in halves if v is not None])
+        constants = _concat(graph, [c for _, c in halves if c is not None])
         blocks: list[str] = []
-        guard = None
-        if len(self.varying):
-            filled = graph.add("Where", absent, graph.constant(0.0), d)
-            if len(self.constants):
-                filled = graph.add("Gather", filled, graph.constant(self.varying, np.int64), axis=1)
+        guard = absent = None
+        if varying is not None:
+            absent = graph.add("IsNaN", varying)
+            filled = graph.add("Where", absent, graph.constant(0.0), varying)
             u = graph.add("Mul", filled, graph.constant(self._per_half_box))
             clipped = graph.add("Clip", u, graph.constant(-1.0), graph.constant(1.0))
             slope, floor = self._slope_and_floor
@@ -129,13 +138,12 @@ class Numbers:
             blocks.append(graph.add("Div", clipped, root))
             total = graph.add("ReduceL1", u, axes=[1], keepdims=1)
             guard = graph.add("Log", graph.add("Clip", total, graph.constant(1.0), graph.constant(_SUM_CAP)))
-        if len(self.constants):
-            chosen = graph.add("Gather", d, graph.constant(self.constants, np.int64), axis=1)
-            same = graph.add("Equal", chosen, graph.constant(0.0))
+        if constants is not None:
+            same = graph.add("Equal", constants, graph.constant(0.0))
             step = graph.add("Cast", graph.add("Not", same), to=1)
             blocks.append(graph.add("Mul", step, graph.constant(DIFFERS)))
-        if len(self.missing):
-            if len(self.missing) < len(self.center):
+        if absent is not None and len(self.missing):
+            if len(self.missing) < len(self.scale):
                 absent = graph.add("Gather", absent, graph.constant(self.missing, np.int64), axis=1)
             blocks.append(graph.add("Cast", absent, to=1))
         return Written(blocks, guard)
@@ -156,6 +164,24 @@ class Written:
 
     blocks: list[str]
     guard: str | None
+
+
+def _split(graph: Graph, d: str, constant: NDArray[np.bool_]) -> tuple[str | None, str | None]:
+    """Parts of [n, k] that vary and that are constant; the latter stand last. A Gather of columns would be far slower."""
+    fixed = int(constant.sum())
+    if fixed == len(constant):
+        return None, d
+    if not fixed:
+        return d, None
+    sizes = graph.constant([len(constant) - fixed, fixed], np.int64)
+    varying, constants = graph.add_many("Split", d, sizes, outputs=2, axis=1)
+    return varying, constants
+
+
+def _concat(graph: Graph, parts: list[str]) -> str | None:
+    if len(parts) < 2:
+        return parts[0] if parts else None
+    return graph.add("Concat", *parts, axis=1)
 
 
 def needs_float64(x: NDArray[np.float64], scale: float) -> bool:
@@ -202,7 +228,7 @@ def fit_numbers(x: NDArray[np.float64], scales: list[float], wide: int) -> Numbe
         constant=constant,
         scale=scale[~constant],
         box=np.minimum(BOX * furthest, 1e15),
-        missing=np.flatnonzero(np.isnan(x).any(axis=0)),
+        missing=np.flatnonzero(np.isnan(x[:, ~constant]).any(axis=0)),
     )
 
 

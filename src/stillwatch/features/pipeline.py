@@ -42,6 +42,11 @@ class Code:
     def __len__(self) -> int:
         return len(self.u)
 
+    @property
+    def width(self) -> int:
+        """Number of coded columns."""
+        return sum(part.shape[1] for part in (self.u, self.differs, self.absent, self.category))
+
     def take(self, index: NDArray[np.int64]) -> Code:
         """Rows at `index`."""
         return Code(self.u[index], self.differs[index], self.absent[index], self.category[index])
@@ -74,7 +79,7 @@ class Features:
             order = [self.schema.numbers.index(name) for name in self.layout.num + self.layout.num64]
             d = self.numbers.differences(rows.numbers[:, order])
             u, differs = self.numbers.half_boxes(d), self.numbers.differs(d)
-            absent = np.isnan(d[:, self.numbers.missing])
+            absent = self.numbers.absent(d)
         if self.categories is not None:
             category = self.categories.codes(rows.texts)
         return Code(u, differs, absent, category)
@@ -126,9 +131,8 @@ def fit_features(rows: Rows, schema: Schema) -> Features:
     """Fit every step on the fit rows; columns follow the schema."""
     scales = [robust_scale(column) for column in rows.numbers.T]
     wide = [needs_float64(column, scale) for column, scale in zip(rows.numbers.T, scales, strict=True)]
-    order = [i for i, is_wide in enumerate(wide) if not is_wide] + [
-        i for i, is_wide in enumerate(wide) if is_wide
-    ]
+    # float32 before float64, and in both what varies before what is constant: parts of a tensor are cheap, picks are not.
+    order = sorted(range(len(wide)), key=lambda i: (wide[i], scales[i] == 0))
     names = [schema.numbers[i] for i in order]
     narrow = len(wide) - sum(wide)
     return Features(

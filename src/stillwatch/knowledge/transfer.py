@@ -155,10 +155,7 @@ def blank(parents: Parents, code: Code) -> Code:
     if numbers is None or not code.absent.shape[1]:
         return code
     u = code.u.copy()
-    place = {int(column): j for j, column in enumerate(numbers.varying)}
-    for i, column in enumerate(numbers.missing):
-        if int(column) in place:
-            u[code.absent[:, i], place[int(column)]] = 0
+    u[:, numbers.missing] = np.where(code.absent, 0, u[:, numbers.missing])
     return Code(u, code.differs, code.absent, code.category)
 
 

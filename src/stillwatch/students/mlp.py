@@ -17,7 +17,7 @@ from stillwatch.students.protocol import Progress
 if TYPE_CHECKING:
     from torch import Tensor
 
-_BATCH = 512
+_BATCH = 256
 _BLOCK = 8192
 
 
@@ -27,17 +27,17 @@ class MLP:
     Parameters
     ----------
     hidden
-        width of each hidden layer.
+        width of each hidden layer; None: by the number of rows.
     steps
         most training steps; None: by the number of rows.
     """
 
     name = "mlp"
 
-    def __init__(self, hidden: Sequence[int] = (128, 128, 128), steps: int | None = None) -> None:
-        if not hidden or min(hidden) < 1:
+    def __init__(self, hidden: Sequence[int] | None = None, steps: int | None = None) -> None:
+        if hidden is not None and (not hidden or min(hidden) < 1):
             raise StudentError(f"hidden={tuple(hidden)}: expected at least one layer of at least one unit.")
-        self.hidden = tuple(hidden)
+        self.hidden = None if hidden is None else tuple(hidden)
         self.steps = steps
         self.layers: list[tuple[NDArray[np.float32], NDArray[np.float32]]] = []
         self.history: tuple[tuple[int, float], ...] = ()
@@ -57,7 +57,7 @@ class MLP:
 
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            widths = (x.shape[1], *self.hidden, 1)
+            widths = (x.shape[1], *(self.hidden or default_hidden(len(x))), 1)
             linear = [nn.Linear(a, b) for a, b in pairwise(widths)]
         for layer in linear:
             nn.init.zeros_(layer.bias)
@@ -83,7 +83,7 @@ class MLP:
                 loss,
                 validate,
                 steps=self.steps or default_steps(len(x)),
-                learning_rate=3e-3,
+                learning_rate=6e-3,
                 progress=progress,
             )
         self.history = tuple((check.step, check.value) for check in checks)
@@ -108,7 +108,8 @@ class MLP:
     def describe(self) -> dict[str, Any]:
         """Name, shape and number of parameters."""
         parameters = sum(weight.size + bias.size for weight, bias in self.layers)
-        return {"name": self.name, "hidden": list(self.hidden), "parameters": parameters}
+        hidden = [len(bias) for _, bias in self.layers[:-1]]
+        return {"name": self.name, "hidden": hidden, "parameters": parameters}
 
     def _forward(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
         for weight, bias in self.layers[:-1]:
@@ -123,7 +124,12 @@ class MLP:
 
 def default_steps(rows: int) -> int:
     """Steps that a number of training rows deserves: seconds for a small table, not minutes for a large one."""
-    return int(np.clip(rows // 12, 200, 6000))
+    return int(np.clip(rows // 15, 100, 4000))
+
+
+def default_hidden(rows: int) -> tuple[int, ...]:
+    """Three layers, narrow for a tiny table."""
+    return (64, 64, 64) if rows < 5_000 else (128, 128, 128)
 
 
 def _batches(x: Tensor, y: Tensor, seed: int) -> Iterator[tuple[Tensor, Tensor]]:

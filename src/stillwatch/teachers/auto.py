@@ -68,12 +68,13 @@ class Auto:
 
 
 def _members(regime: Regime, n: int) -> list[tuple[Teacher, float]]:
+    forest = IsolationForest(trees=100 if n < 1_000 else 200)
     if regime == "normal":
-        return [(KNN(k=1), 2.0), (GMM(), 1.0), (IsolationForest(trees=200), 1.0)]
+        return [(KNN(k=1), 2.0), (GMM(), 1.0), (forest, 1.0)]
     sample = 5_000
     return [
         (KNN(k=max(5, min(n, sample) // 20), sample=sample), 2.0),
-        (IsolationForest(trees=200), 1.0),
+        (forest, 1.0),
         (MCD(), 1.0),
     ]
 
