@@ -15,7 +15,6 @@ from stillwatch.evaluation.quality import (
 from stillwatch.evaluation.report import (
     CalibrationFacts,
     ColumnLine,
-    EpochFidelity,
     KnowledgePart,
     RateThreshold,
     Report,
@@ -24,6 +23,7 @@ from stillwatch.evaluation.report import (
     StepTime,
     StudentFacts,
     TeacherFacts,
+    TrainingCheck,
     decode_report,
     encode_report,
 )
@@ -46,7 +46,6 @@ __all__ = [
     "ColumnLine",
     "Curve",
     "Curves",
-    "EpochFidelity",
     "Fidelity",
     "Histogram",
     "Interval",
@@ -61,6 +60,7 @@ __all__ = [
     "StepTime",
     "StudentFacts",
     "TeacherFacts",
+    "TrainingCheck",
     "alerts_at",
     "card",
     "curves",

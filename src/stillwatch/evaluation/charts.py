@@ -13,7 +13,7 @@ from typing import Literal
 
 from stillwatch.evaluation.numerals import decimal, duration, figures, percent
 from stillwatch.evaluation.quality import Quality
-from stillwatch.evaluation.report import EpochFidelity
+from stillwatch.evaluation.report import TrainingCheck
 from stillwatch.evaluation.series import Curve, Curves, Histogram, Scatter
 
 WIDTH, HEIGHT = 440.0, 330.0
@@ -281,25 +281,25 @@ def histogram_plot(histogram: Histogram, threshold: float | None) -> Plot:
     )
 
 
-def epochs_plot(epochs: Sequence[EpochFidelity]) -> Plot:
-    """Rank agreement on held-out rows by epoch of training."""
-    best = max(epochs, key=lambda epoch: epoch.spearman)
-    lowest = min(epoch.spearman for epoch in epochs)
+def training_plot(checks: Sequence[TrainingCheck]) -> Plot:
+    """Rank agreement on held-out rows by step of training."""
+    best = max(checks, key=lambda check: check.spearman)
+    lowest = min(check.spearman for check in checks)
     low = (
         max(-1.0, math.floor((lowest - 1e-9) * 20) / 20) if lowest < 0.95 else math.floor(lowest * 100) / 100
     )
-    last = max(epoch.epoch for epoch in epochs)
-    first = min(epoch.epoch for epoch in epochs)
+    last = max(check.step for check in checks)
+    first = min(check.step for check in checks)
     x = linear(first, max(last, first + 1), LEFT, WIDTH - RIGHT)
     y = linear(low, 1, HEIGHT - BOTTOM, TOP)
-    at = x(best.epoch), y(best.spearman)
+    at = x(best.step), y(best.spearman)
     late = at[0] > WIDTH * 0.6
     return Plot(
-        id="epochs",
+        id="checks",
         title="Agreement while the student learnt",
-        text=f"Line of rank agreement with the teacher on held-out rows by epoch. It starts at "
-        f"{decimal(epochs[0].spearman)} and is highest at epoch {best.epoch} with {decimal(best.spearman)}.",
-        x_label="Epoch",
+        text=f"Line of rank agreement with the teacher on held-out rows by step. It starts at "
+        f"{decimal(checks[0].spearman)} and is highest at step {best.step} with {decimal(best.spearman)}.",
+        x_label="Step",
         y_label="Rank agreement, held-out rows",
         x_ticks=tuple(
             Tick(x(value), f"{value:.0f}")
@@ -308,14 +308,14 @@ def epochs_plot(epochs: Sequence[EpochFidelity]) -> Plot:
         ),
         y_ticks=tuple(Tick(y(value), f"{value:.2f}") for value in round_steps(low, 1, 4)),
         shapes=(
-            Shape(line_path([(epoch.epoch, epoch.spearman) for epoch in epochs], x, y), "line student"),
-            Shape(dots_path([(best.epoch, best.spearman)], x, y), "dots best"),
+            Shape(line_path([(check.step, check.spearman) for check in checks], x, y), "line student"),
+            Shape(dots_path([(best.step, best.spearman)], x, y), "dots best"),
         ),
         notes=(
             Note(
                 at[0] + (-4 if late else 4),
                 at[1] - 14 if at[1] - TOP > 30 else at[1] + 30,
-                f"{decimal(best.spearman)} at epoch {best.epoch}",
+                f"{decimal(best.spearman)} at step {best.step}",
                 "strong",
                 "end" if late else "start",
             ),

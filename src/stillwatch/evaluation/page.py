@@ -19,7 +19,7 @@ from stillwatch.evaluation.wording import findings, grade_rules, verdict
 
 MOST_COLUMNS = 200  # listed on the page; report.json holds them all
 MOST_PARTS = 40  # kinds of knowledge, steps
-MOST_EPOCHS = 400
+MOST_CHECKS = 400
 _LONGEST_TEXT = 2_000
 _UNIT = re.compile(r"(?<=\d) (?=(?:%|µs|ms|s|min|h|kB|MB|million|billion)(?!\w))")  # never ends a line
 
@@ -88,7 +88,7 @@ def render_html(report: Report) -> str:
 def _plots(report: Report) -> dict[str, Any]:
     """Every chart that the report has figures for; None or empty where it has none."""
     student, teacher, quality = report.student_curves, report.teacher_curves, report.student_quality
-    epochs, knowledge = report.epochs[:: 1 + len(report.epochs) // MOST_EPOCHS], report.knowledge[:MOST_PARTS]
+    checks, knowledge = report.checks[:: 1 + len(report.checks) // MOST_CHECKS], report.knowledge[:MOST_PARTS]
     return {
         "roc": charts.roc_plot(student, teacher, quality) if student and quality else None,
         "pr": charts.pr_plot(student, teacher, quality) if student and quality else None,
@@ -98,7 +98,7 @@ def _plots(report: Report) -> dict[str, Any]:
         )
         if report.histogram
         else None,
-        "epochs": charts.epochs_plot(epochs) if len(epochs) > 1 else None,
+        "checks": charts.training_plot(checks) if len(checks) > 1 else None,
         "one_bars": _speed_bars(report, "one_p50_us", charts.microseconds),
         "batch_bars": _speed_bars(report, "rows_per_second", charts.rate),
         "knowledge_bars": charts.share_bars([(part.kind, part.rows) for part in knowledge]),

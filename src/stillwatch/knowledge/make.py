@@ -17,7 +17,6 @@ MOST_TRAINING_ROWS = 20_000
 MOST_SYNTHETIC = 60_000
 HELD_OUT = 0.1
 
-# What each kind gives is in benchmarks/ablation.py.
 SHARES = {"jitter": 0.3, "swap": 0.25, "between": 0.2, "extreme": 0.1, "box": 0.1, "flip": 0.05}
 
 
