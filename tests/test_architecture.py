@@ -27,7 +27,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "teachers": BASE,
     "knowledge": BASE | {"features", "teachers"},
     "training": BASE,
-    "students": BASE | {"graph", "knowledge", "training"},
+    "students": BASE | {"evaluation", "graph", "knowledge", "training"},
     "distillation": BASE
     | {
         "artifact",
@@ -43,7 +43,18 @@ MAY_IMPORT: dict[str, set[str]] = {
         "__version__",
     },
     "cli": BASE
-    | {"artifact", "calibration", "distillation", "evaluate", "evaluation", "scorer", "table", "__version__"},
+    | {
+        "artifact",
+        "calibration",
+        "distillation",
+        "evaluate",
+        "evaluation",
+        "scorer",
+        "students",
+        "table",
+        "teachers",
+        "__version__",
+    },
 }
 FOREIGN: dict[str, set[str]] = {
     "torch": {"training", "students", "cli"},

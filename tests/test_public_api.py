@@ -19,6 +19,7 @@ def test_distill_takes_what_its_users_rely_on() -> None:
         "label": None,
         "ignore": (),
         "key": (),
+        "time": None,
         "train_on": "all",
         "assume_normal": False,
         "teacher": "auto",

@@ -32,8 +32,11 @@ from stillwatch.errors import (
 )
 from stillwatch.evaluate import Evaluation, evaluate
 from stillwatch.scorer import Scorer, Verdict, load
+from stillwatch.table.departures import Departure, departures
 from stillwatch.table.inspect import inspect
+from stillwatch.table.read import Source, open_source
 from stillwatch.table.schema import Column, Schema
+from stillwatch.table.schema_file import load_schema, save_schema
 
 if TYPE_CHECKING:
     from stillwatch.distillation.distill import distill
@@ -49,6 +52,7 @@ __all__ = [
     "AuditError",
     "CalibrationError",
     "Column",
+    "Departure",
     "DigestError",
     "Distillation",
     "Evaluation",
@@ -59,6 +63,7 @@ __all__ = [
     "Schema",
     "SchemaError",
     "Scorer",
+    "Source",
     "StillwatchError",
     "Student",
     "StudentError",
@@ -67,10 +72,14 @@ __all__ = [
     "TeacherError",
     "Verdict",
     "Verification",
+    "departures",
     "distill",
     "evaluate",
     "inspect",
     "load",
+    "load_schema",
+    "open_source",
+    "save_schema",
     "verify",
 ]
 

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from stillwatch.calibration.conformal import finest_rate
+from stillwatch.calibration.conformal import finest_rate, threshold
 from stillwatch.errors import InputError
 from stillwatch.evaluation.quality import Quality, quality, why_unmeasured
 from stillwatch.scorer import Scorer
@@ -60,6 +60,8 @@ def evaluate(
     ------
     InputError
         no label column is known.
+    CalibrationError
+        the rate is finer than the model supports.
     SchemaError
         a column is missing, or the label holds something else.
     """
@@ -73,9 +75,10 @@ def evaluate(
             columns=(*schema.columns, msgspec.structs.replace(schema.columns[0], name=label, role="ignore")),
         )
     packer = Packer(schema.with_roles(label=label) if label is not None else schema)
-    source = open_source(data)
     calibration = scorer.manifest.calibration
     rate = max(scorer.manifest.alert_rate, finest_rate(calibration)) if rate is None else rate
+    threshold(calibration, rate)  # a rate too fine is better said before any row is read
+    source = open_source(data)
     verdict = scorer.judge(source, rate)
     labels = np.concatenate([packer.label(batch) for batch in source.batches()])
     return Evaluation(

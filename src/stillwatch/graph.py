@@ -15,7 +15,12 @@ from onnx import TensorProto, helper, numpy_helper
 OPSET = 17
 ML_OPSET = 3
 _IR_VERSION = 8
-_INPUT_TYPES = {"num": TensorProto.FLOAT, "num64": TensorProto.DOUBLE, "txt": TensorProto.STRING}
+_INPUT_TYPES = {
+    "num": TensorProto.FLOAT,
+    "num64": TensorProto.DOUBLE,
+    "txt": TensorProto.STRING,
+    "time": TensorProto.INT64,
+}
 
 
 class Graph:
@@ -28,7 +33,7 @@ class Graph:
         self._count = 0
 
     def input(self, name: str, columns: int) -> str:
-        """Declare the input `name` of shape [n, columns]: num (float32), num64 (float64) or txt (string)."""
+        """Declare the input `name` of shape [n, columns]: num (float32), num64 (float64), txt (string), time (int64)."""
         self._inputs.append(helper.make_tensor_value_info(name, _INPUT_TYPES[name], ["n", columns]))
         return name
 

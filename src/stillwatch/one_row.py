@@ -41,8 +41,8 @@ class OneRow:
         self._num64 = struct.Struct(f"{len(layout.num64)}d")
         self._vocabulary = tuple(self.known[name] for name in layout.txt)
         self._in_order = not layout.txt and layout.num == tuple(place)
-        # Numbers that stand for a missing value, and booleans written as words, need the packer's rules.
-        self._in_stride = not len(packer.rules.missing_numbers)
+        # Numbers that stand for a missing value, points in time, and booleans written as words need the packer's rules.
+        self._in_stride = not len(packer.rules.missing_numbers) and not layout.time
         self._local = threading.local()
 
     def score(self, row: Mapping[str, Any] | Sequence[Any] | NDArray[Any]) -> float:

@@ -19,6 +19,7 @@ from stillwatch.calibration.conformal import p_values, threshold
 from stillwatch.one_row import OneRow
 from stillwatch.table.pack import Packer, Rows
 from stillwatch.table.read import open_source
+from stillwatch.table.timestamp import MISSING_TIME
 
 # Larger chunks fall out of the processor's caches, smaller ones pay for calls.
 CHUNK = 1024
@@ -33,7 +34,7 @@ class Counts:
     rows
         number of rows judged.
     missing
-        number column or category column -> values that were missing.
+        feature column -> values that were missing.
     unseen
         category column -> values never seen in training, or too rare to be stored.
     ignored
@@ -149,7 +150,7 @@ class Scorer:
         for part, names in self._packed(rows, first_row):
             ignored = ignored or self._packer.extra(names)
             scores.append(self.score_packed(part))
-            low.append(np.isnan(part.numbers).all(axis=1) & (part.texts == "").all(axis=1))
+            low.append(part.nothing())
             self._count(part, missing, unseen)
         score = _joined(scores)
         return Verdict(
@@ -188,6 +189,8 @@ class Scorer:
     def _count(self, rows: Rows, missing: _Tally, unseen: _Tally) -> None:
         schema = self.manifest.schema
         for name, absent in zip(schema.numbers, np.isnan(rows.numbers).sum(axis=0).tolist(), strict=True):
+            missing.add(name, absent)
+        for name, absent in zip(schema.times, (rows.times == MISSING_TIME).sum(axis=0).tolist(), strict=True):
             missing.add(name, absent)
         for name, column in zip(schema.texts, rows.texts.T, strict=True):
             known = self._one.known[name]

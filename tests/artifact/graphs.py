@@ -113,6 +113,30 @@ def mixed() -> bytes:
     return bytes(model(nodes, tensors, inputs).SerializeToString())
 
 
+def times() -> bytes:
+    """A time input, through the operators that the features use."""
+    nodes = [
+        node("Reshape", ["time", "upright"], ["apart"]),
+        node("Mod", ["apart", "periods"], ["phase"]),
+        node("Cast", ["phase"], ["part"], to=1),
+        node("Mul", ["part", "scale"], ["angle"]),
+        node("Sin", ["angle"], ["sine"]),
+        node("Cos", ["angle"], ["cosine"]),
+        node("Concat", ["sine", "cosine"], ["circles"], axis=2),
+        node("Reshape", ["circles", "flat"], ["x"]),
+        node("Equal", ["time", "missing"], ["never"]),
+        node("ReduceL1", ["x"], ["score"], axes=[1], keepdims=1),
+    ]
+    tensors = [
+        tensor("upright", [-1, 2, 1], np.int64),
+        tensor("periods", [86_400 * 10**6, 7 * 86_400 * 10**6], np.int64),
+        tensor("scale", [1e-10, 1e-11]),
+        tensor("flat", [-1, 8], np.int64),
+        tensor("missing", -(2**63), np.int64),
+    ]
+    return bytes(model(nodes, tensors, [value("time", TensorProto.INT64, ["n", 2])]).SerializeToString())
+
+
 def tree(**changed: Any) -> bytes:
     """One tree over num [n, 3]: x[1] <= 0.5 ? 1 : 2."""
     attributes: dict[str, Any] = {

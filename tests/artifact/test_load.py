@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import hashlib
 import os
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -15,8 +16,19 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import stillwatch
-from stillwatch.artifact.load import read_artifact
-from stillwatch.artifact.manifest import DIGEST, FILES, MANIFEST, MODEL, REPORT_HTML, decode
+from stillwatch.artifact.digest import check_digest, seal
+from stillwatch.artifact.load import read_artifact, read_files
+from stillwatch.artifact.manifest import (
+    CARD,
+    DIGEST,
+    FILES,
+    MANIFEST,
+    MODEL,
+    REPORT_HTML,
+    REPORT_JSON,
+    SEALED,
+    decode,
+)
 from stillwatch.errors import ArtifactError, AuditError, DigestError, StillwatchError
 from stillwatch.table.pack import Layout
 from stillwatch.table.schema import Column, Schema
@@ -33,7 +45,12 @@ def reseal(folder: Path, name: str, data: bytes) -> None:
     text = manifest.read_text().replace(old, hashlib.sha256(data).hexdigest())
     manifest.write_text(text.replace(f'"size": {size}\n', f'"size": {len(data)}\n'))
     (folder / name).write_bytes(data)
-    (folder / DIGEST).write_text(hashlib.sha256(manifest.read_bytes()).hexdigest() + "\n")
+    if name != DIGEST:
+        put_digest_right(folder)
+
+
+def put_digest_right(folder: Path) -> None:
+    (folder / DIGEST).write_bytes(seal({name: (folder / name).read_bytes() for name in SEALED}))
 
 
 def test_a_good_folder_is_read(folder: Path) -> None:
@@ -72,13 +89,41 @@ def test_row_17_a_truncated_or_longer_file_is_refused(folder: Path, name: str) -
 
 def test_row_17_the_manifest_of_another_model_is_refused(folder: Path, tmp_path: Path, save: Save) -> None:
     other = tmp_path / "other"
-    save(other, report_html="another report")
+    save(other, card="# Another model\n")
     (folder / MANIFEST).write_bytes((other / MANIFEST).read_bytes())
-    with pytest.raises(DigestError, match="DIGEST does not match"):
+    with pytest.raises(DigestError, match=r"DIGEST does not match manifest\.json"):
         read_artifact(folder)
     (folder / DIGEST).write_bytes((other / DIGEST).read_bytes())
-    with pytest.raises(DigestError, match=r"report\.html"):
+    with pytest.raises(DigestError, match=r"README\.md"):
         read_artifact(folder)
+
+
+@pytest.mark.parametrize("name", [REPORT_HTML, REPORT_JSON])
+def test_row_17_the_report_of_another_model_is_refused(folder: Path, name: str) -> None:
+    (folder / name).write_text("another report")
+    with pytest.raises(DigestError, match=f"DIGEST does not match {name}"):
+        read_artifact(folder)
+
+
+def test_a_digest_file_of_other_lines_is_refused(folder: Path) -> None:
+    files = read_files(folder)
+    lines = files[DIGEST].splitlines(keepends=True)
+    for changed in (lines[:2], lines[::-1], [*lines, lines[0]], [lines[0].replace(b"  ", b" *"), *lines[1:]]):
+        with pytest.raises(DigestError, match="DIGEST"):
+            check_digest({**files, DIGEST: b"".join(changed)})
+
+
+def test_sha256sum_reads_the_digest_file(folder: Path) -> None:
+    def check() -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            ["sha256sum", "-c", DIGEST], cwd=folder, capture_output=True, text=True, check=False
+        )
+
+    if shutil.which("sha256sum") is None:
+        pytest.skip("sha256sum is not installed")
+    assert check().stdout == "manifest.json: OK\nreport.html: OK\nreport.json: OK\n"
+    (folder / REPORT_JSON).write_text("{}")
+    assert check().returncode == 1
 
 
 def test_an_extra_file_is_never_opened(folder: Path) -> None:
@@ -163,7 +208,7 @@ def rewrite(folder: Path, old: str, new: str) -> None:
     text = (folder / MANIFEST).read_text()
     assert old in text
     (folder / MANIFEST).write_text(text.replace(old, new))
-    (folder / DIGEST).write_text(hashlib.sha256((folder / MANIFEST).read_bytes()).hexdigest() + "\n")
+    put_digest_right(folder)
 
 
 def test_an_opset_other_than_the_manifest_says_is_refused(folder: Path) -> None:
@@ -173,9 +218,9 @@ def test_an_opset_other_than_the_manifest_says_is_refused(folder: Path) -> None:
 
 
 def test_a_size_other_than_the_manifest_says_is_refused(folder: Path) -> None:
-    size = (folder / REPORT_HTML).stat().st_size
+    size = (folder / CARD).stat().st_size
     rewrite(folder, f'"size": {size}\n', '"size": 1\n')
-    with pytest.raises(DigestError, match=f"report.html: {size} bytes, the manifest says 1"):
+    with pytest.raises(DigestError, match=f"README.md: {size} bytes, the manifest says 1"):
         read_artifact(folder)
 
 
@@ -279,6 +324,7 @@ def test_scoring_leaves_heavy_libraries_alone() -> None:
     assert run.stdout == "set()\n"
 
 
-def test_the_manifest_lists_exactly_what_is_there(folder: Path) -> None:
+def test_every_file_stands_in_the_manifest_or_in_the_digest_file(folder: Path) -> None:
     listed = decode((folder / MANIFEST).read_bytes()).files
-    assert {*listed, MANIFEST, DIGEST} == {path.name for path in folder.iterdir()} == set(FILES)
+    sealed = [line.split("  ")[1] for line in (folder / DIGEST).read_text().splitlines()]
+    assert {*listed, *sealed, DIGEST} == {path.name for path in folder.iterdir()} == set(FILES)

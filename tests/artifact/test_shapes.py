@@ -69,6 +69,46 @@ def test_indices_that_are_computed_are_refused() -> None:
     refused(nodes, "indices must be stored")
 
 
+@pytest.mark.parametrize("divisor", [[0], [5, 0], [-1], []])
+def test_a_modulo_that_may_end_the_process_is_refused(divisor: list[int]) -> None:
+    nodes = [node("Cast", ["num"], ["i"], to=7), node("Mod", ["i", "d"], ["x"]), *ROW]
+    refused(nodes, "stored positive integers", ints("d", *divisor))
+
+
+LEAST, MINUS = -(2**63), -1
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [
+        [node("Div", ["least", "minus"], ["x"])],
+        [node("Cast", ["num"], ["i"], to=7), node("Div", ["least", "i"], ["x"])],
+        [node("Cast", ["num"], ["i"], to=6), node("Div", ["i", "i"], ["x"])],
+        [node("Cast", ["num"], ["i"], to=7), node("Identity", ["i"], ["j"]), node("Div", ["i", "j"], ["x"])],
+        [node("Cast", ["num"], ["i"], to=7), node("OneHot", ["i", "one", "pair"], ["h"]),
+         node("Div", ["least", "h"], ["x"])],
+        [node("IsNaN", ["num"], ["b"]), node("Where", ["b", "least", "minus"], ["w"]),
+         node("Div", ["least", "w"], ["x"])],
+    ],
+)  # fmt: skip
+def test_whole_numbers_are_not_divided(steps: list[NodeProto]) -> None:
+    """INT64_MIN / -1 is a signal that ends the process, not an error."""
+    refused(
+        [*steps, *ROW],
+        "only floats may be divided",
+        ints("least", LEAST),
+        ints("minus", MINUS),
+        ints("pair", 1, -1),
+    )
+
+
+def test_a_modulo_of_floats_or_by_what_is_computed_is_refused() -> None:
+    refused([node("Mod", ["num", "zero"], ["x"]), *ROW], "stored integers")
+    refused([node("Cast", ["num"], ["i"], to=7), node("Mod", ["i", "i"], ["x"]), *ROW], "stored integers")
+    nodes = [node("Cast", ["num"], ["i"], to=7), node("Mod", ["i", "one"], ["x"], fmod=1), *ROW]
+    refused(nodes, "fmod 0")
+
+
 @pytest.mark.parametrize("depth", [1 << 40, 0, -5])
 def test_a_deep_one_hot_is_refused(depth: int) -> None:
     nodes = [node("Cast", ["num"], ["i"], to=7), node("OneHot", ["i", "depth", "two"], ["x"])]
@@ -163,7 +203,7 @@ def test_a_score_that_is_the_same_for_all_rows_or_more_than_one_is_refused() -> 
     refused([node("Relu", ["num"], ["score"])], "found '\\(-1, 3\\)'")
 
 
-@pytest.mark.parametrize("source", [graphs.simple, graphs.mixed])
+@pytest.mark.parametrize("source", [graphs.simple, graphs.mixed, graphs.times])
 @pytest.mark.parametrize("rows", [1, 5])
 def test_the_shapes_are_those_that_onnxruntime_computes(source: Any, rows: int) -> None:
     from onnx import ModelProto
@@ -174,14 +214,19 @@ def test_the_shapes_are_those_that_onnxruntime_computes(source: Any, rows: int) 
     produced = [name for each in parsed.graph.node for name in each.output]
     kinds = {"absent": TensorProto.BOOL, "first": TensorProto.STRING, "second": TensorProto.STRING}
     kinds |= {"apart": TensorProto.DOUBLE, "first_code": TensorProto.INT64, "second_code": TensorProto.INT64}
-    kinds |= {"codes": TensorProto.INT64}
+    kinds |= {
+        "codes": TensorProto.INT64,
+        "apart": kinds["apart"] if "num64" in columns else TensorProto.INT64,
+    }
+    kinds |= {"phase": TensorProto.INT64, "never": TensorProto.BOOL}
     del parsed.graph.output[:]
     parsed.graph.output.extend(
         value(name, kinds.get(name, TensorProto.FLOAT), [None] * len(shapes[name])) for name in produced
     )
     session = ort.InferenceSession(parsed.SerializeToString())
     feed: dict[str, Any] = {
-        "num": np.zeros((rows, columns["num"]), np.float32),
+        "num": np.zeros((rows, 3 if source is graphs.simple else 2), np.float32),
+        "time": np.zeros((rows, 2), np.int64),
         "num64": np.zeros((rows, 1)),
         "txt": np.full((rows, 2), "a", dtype=object),
     }

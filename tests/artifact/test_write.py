@@ -32,11 +32,14 @@ def test_it_writes_the_named_files_and_returns_the_digest(tmp_path: Path, save: 
     digest = save(tmp_path / "model")
     assert names(tmp_path) == ["model"]
     assert set(names(tmp_path / "model")) == set(FILES)
-    assert (tmp_path / "model" / DIGEST).read_text() == digest + "\n"
+    lines = (tmp_path / "model" / DIGEST).read_text().splitlines()
+    assert lines[0] == f"{digest}  manifest.json"
+    assert [line[64:] for line in lines[1:]] == ["  report.html", "  report.json"]
 
 
 def test_the_same_content_has_the_same_digest(tmp_path: Path, save: Save) -> None:
     assert save(tmp_path / "a") == save(tmp_path / "b")
+    assert save(tmp_path / "e", report_html="another", report_json="{}") == save(tmp_path / "f")
     assert save(tmp_path / "c", card="# Another\n") != save(tmp_path / "d")
 
 
@@ -79,21 +82,30 @@ def test_a_target_that_is_no_folder_is_an_error(tmp_path: Path, folder: Path, sa
         save(target, overwrite=True)
 
 
-def test_a_missing_parent_is_an_error_before_work(tmp_path: Path, save: Save, monkeypatch: Any) -> None:
+def test_missing_parents_are_made(tmp_path: Path, save: Save) -> None:
+    save(tmp_path / "a" / "b" / "model")
+    read_artifact(tmp_path / "a" / "b" / "model")
+
+
+def test_a_parent_that_is_no_folder_is_an_error_before_work(
+    tmp_path: Path, save: Save, monkeypatch: Any
+) -> None:
     monkeypatch.setattr(write, "encode", lambda *_: pytest.fail("work was done"))
-    with pytest.raises(ArtifactError, match="does not exist"):
-        save(tmp_path / "no" / "model")
     (tmp_path / "file").touch()
-    with pytest.raises(ArtifactError, match="does not exist"):
-        save(tmp_path / "file" / "model")
+    for target in ("file/model", "file/a/b/model"):
+        with pytest.raises(ArtifactError, match=r"file' is no folder\. Choose another place"):
+            save(tmp_path / target)
 
 
-def test_a_read_only_parent_is_an_error_before_work(tmp_path: Path, save: Save, monkeypatch: Any) -> None:
+@pytest.mark.parametrize("target", ["model", "a/b/model"])
+def test_a_read_only_parent_is_an_error_before_work(
+    tmp_path: Path, save: Save, monkeypatch: Any, target: str
+) -> None:
     # Tests may run as root, for whom every folder can be written to.
     monkeypatch.setattr(os, "access", lambda *_: False)
     monkeypatch.setattr(write, "encode", lambda *_: pytest.fail("work was done"))
     with pytest.raises(ArtifactError, match="read-only"):
-        save(tmp_path / "model")
+        save(tmp_path / target)
     assert names(tmp_path) == []
 
 

@@ -61,6 +61,9 @@ def test_too_few_rows_for_the_rate_warn_and_still_work(rng: np.random.Generator)
     d = sw.distill(rng.normal(size=(20, 2)), teacher="knn", student=QUICK)
     assert "20 calibration rows support alert rates from 0.048" in d.warnings[0]
     assert d.scorer.alert(np.array([[90.0, 90.0], [0.0, 0.0]]), rate=0.05).tolist() == [True, False]
+    # The finest rate that so many rows support became the default.
+    assert d.manifest.alert_rate == 1 / 21
+    assert d.scorer.judge(np.array([[90.0, 90.0], [0.0, 0.0]])).alert.tolist() == [True, False]
 
 
 def test_the_label_is_never_a_feature_and_a_leak_is_named() -> None:
@@ -120,7 +123,13 @@ def test_progress_names_every_step(rng: np.random.Generator) -> None:
         student=QUICK,
         progress=lambda step, done, total: steps.append(step),
     )
-    assert list(dict.fromkeys(steps)) == ["fit teacher", "ask teacher", "train student", "cross-fit"]
+    assert list(dict.fromkeys(steps)) == [
+        "read",
+        "fit teacher",
+        "ask teacher",
+        "train student",
+        "cross-fit",
+    ]
 
 
 @pytest.mark.parametrize(

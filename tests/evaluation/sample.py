@@ -17,8 +17,8 @@ def sample_report(*, labels: bool = True, rows: int = 12_000) -> ev.Report:
     alerts = ev.alerts_at(student, threshold)
     teacher_alerts = ev.alerts_at(teacher, float(np.quantile(teacher[y == 0], 0.99)))
     seen = y if labels else None
-    epochs = np.arange(1, 31)
-    curve = 0.985 - 0.4 * np.exp(-epochs / 3.5) + rng.normal(0, 0.003, 30)
+    checks = np.arange(1, 31)
+    curve = 0.985 - 0.4 * np.exp(-checks / 3.5) + rng.normal(0, 0.003, 30)
     table = ((0.05, 0.95), (0.02, 0.98), (0.01, 0.989), (0.005, 0.995), (0.001, 0.999))
     return ev.Report(
         title="Pump sensors, spring 2025",
@@ -53,7 +53,7 @@ def sample_report(*, labels: bool = True, rows: int = 12_000) -> ev.Report:
             name="MLP, 3 × 128",
             parameters=51_841,
             bytes=214_300,
-            recipe={"widths": [128, 128, 128], "activation": "relu", "epochs": 30, "learning_rate": 0.002},
+            recipe={"widths": [128, 128, 128], "activation": "relu", "checks": 30, "learning_rate": 0.002},
         ),
         knowledge=tuple(
             ev.KnowledgePart(kind=kind, rows=count)
@@ -92,8 +92,8 @@ def sample_report(*, labels: bool = True, rows: int = 12_000) -> ev.Report:
         ),
         histogram=ev.score_histogram(student, seen, threshold=threshold),
         scatter=ev.rank_scatter(student, teacher, seen),
-        epochs=tuple(
-            ev.EpochFidelity(epoch=int(e), spearman=float(v)) for e, v in zip(epochs, curve, strict=True)
+        checks=tuple(
+            ev.TrainingCheck(step=int(e), spearman=float(v)) for e, v in zip(checks, curve, strict=True)
         ),
         steps=tuple(
             ev.StepTime(step=step, seconds=seconds)

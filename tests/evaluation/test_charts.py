@@ -45,14 +45,14 @@ def test_every_plot_stays_inside_its_frame(rows):
     quality = ev.quality(student, labels, alerts=student > 2)
     both = ev.curves(student, labels), ev.curves(teacher, labels)
     histogram = ev.score_histogram(student, labels, threshold=2.0)
-    epochs = [ev.EpochFidelity(epoch=e, spearman=s) for e, s in ((1, -0.2), (2, 0.5), (3, 0.97))]
+    checks = [ev.TrainingCheck(step=e, spearman=s) for e, s in ((1, -0.2), (2, 0.5), (3, 0.97))]
     plots = [
         charts.roc_plot(*both, quality),
         charts.pr_plot(*both, quality),
         charts.scatter_plot(ev.rank_scatter(student, teacher, labels)),
         charts.histogram_plot(histogram, 2.0),
-        charts.epochs_plot(epochs),
-        charts.epochs_plot(epochs[2:]),
+        charts.training_plot(checks),
+        charts.training_plot(checks[2:]),
     ]
     for plot in plots:
         assert plot.x_ticks, plot.id

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from stillwatch.errors import SchemaError, TableError
-from stillwatch.table import files
+from stillwatch.table import delimited
 from stillwatch.table.files import open_file
 
 Save = Callable[..., Path]
@@ -69,7 +69,7 @@ def test_gzip_in_parts(save: Save) -> None:
 
 
 def test_a_file_larger_than_a_block_is_streamed(save: Save, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(files, "_BLOCK", 1 << 10)
+    monkeypatch.setattr(delimited, "_BLOCK", 1 << 10)
     path = save("a,b\n" + "".join(f"{i},x\n" for i in range(5000)))
     batches = list(open_file(path).batches(65_536))
     assert len(batches) > 10
@@ -79,7 +79,7 @@ def test_a_file_larger_than_a_block_is_streamed(save: Save, monkeypatch: pytest.
 def test_line_breaks_in_quotes_survive_the_cut_into_blocks(
     save: Save, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(files, "_BLOCK", 1 << 10)
+    monkeypatch.setattr(delimited, "_BLOCK", 1 << 10)
     path = save("a,b\n" + "".join(f'{i},"x\ny,{i}\n"\n' for i in range(2000)))
     assert rows(path) == [(str(i), f"x\ny,{i}\n") for i in range(2000)]
 
@@ -133,7 +133,7 @@ def test_files_that_cannot_be_read(save: Save, name: str, data: bytes, message: 
 def test_damage_after_the_first_block_is_told_while_reading(
     save: Save, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(files, "_BLOCK", 1 << 10)
+    monkeypatch.setattr(delimited, "_BLOCK", 1 << 10)
     good = "a,b\n" + "1,2\n" * 5000
     for bad, message in [
         (b"1,2,3\n", "line 5,002 has 3 fields"),

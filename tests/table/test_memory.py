@@ -24,6 +24,7 @@ from stillwatch.table.read import open_source
         ([1, "a", None, 2.0, True], ["1", "a", None, "2", "true"]),
         (["a", float("nan"), pd.NA], ["a", None, None]),
         ([Decimal("1.5"), "x"], ["1.5", "x"]),
+        ([None, Decimal("Infinity")], [None, "inf"]),
         (["é".encode(), "x"], [b"\xc3\xa9", b"x"]),
     ],
 )

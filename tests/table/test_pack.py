@@ -7,6 +7,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -36,7 +37,9 @@ ROW = {"color": "red", "amount": 1.5, "paid": True, "size": 3}
 def equal(a: Rows, b: Rows) -> None:
     np.testing.assert_array_equal(a.numbers, b.numbers)
     assert a.texts.tolist() == b.texts.tolist()
+    np.testing.assert_array_equal(a.times, b.times)
     assert a.numbers.shape == b.numbers.shape
+    assert a.times.dtype == b.times.dtype == np.int64
     assert a.texts.shape == b.texts.shape
     assert a.numbers.dtype == b.numbers.dtype == np.float64
     assert a.texts.dtype == b.texts.dtype == np.object_
@@ -57,6 +60,7 @@ rows_of_values = st.lists(
             ),
             "amount": st.one_of(st.none(), st.floats()),
             "paid": st.one_of(st.none(), st.booleans()),
+            "when": st.one_of(st.none(), st.datetimes()),
             "size": st.one_of(st.none(), st.integers(-(2**60), 2**60)),
         }
     ),
@@ -70,22 +74,31 @@ rows_of_values = st.lists(
 def test_every_door_gives_the_same(
     rows: list[dict[str, Any]], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    rows = [{name: row[name] for name in ROW} for row in rows]
-    kinds = [("color", pa.string()), ("amount", pa.float64()), ("paid", pa.bool_()), ("size", pa.int64())]
+    packer = Packer(
+        schema(color="category", amount="number", paid="boolean", when="timestamp", size="number")
+    )
+    rows = [{column.name: row[column.name] for column in packer.schema.columns} for row in rows]
+    kinds = [("color", pa.string()), ("amount", pa.float64()), ("paid", pa.bool_())]
+    kinds += [("when", pa.timestamp("us")), ("size", pa.int64())]
     table = pa.Table.from_pylist(rows, schema=pa.schema(kinds))
-    expected = PACKER.table(table)
+    expected = packer.table(table)
     folder = tmp_path_factory.mktemp("doors")
     pq.write_table(table, folder / "t.parquet")
     pacsv.write_csv(table, folder / "t.csv")
+    # JSON has no infinity, which is written as text; NaN becomes null.
+    lines = [{**row, "amount": str(row["amount"])} if math.isinf(row["amount"] or 0) else row for row in rows]
+    (folder / "t.ndjson").write_bytes(b"\n".join(map(msgspec.json.encode, lines)))
+    with pa.ipc.new_file(folder / "t.arrow", table.schema) as writer:
+        writer.write_table(table)
     # Arrow writes NaN as "nan" and null as nothing; both are missing.
-    equal(packed(folder / "t.csv"), expected)
-    equal(packed(folder / "t.parquet"), expected)
-    equal(packed(pl.from_arrow(table)), expected)
-    equal(packed(pd.DataFrame(rows)), expected)
-    equal(packed(rows), expected)
-    equal(Rows.concat(PACKER.row(row) for row in rows), expected)
-    equal(Rows.concat(PACKER.row(tuple(row.values())) for row in rows), expected)
-    equal(PACKER.array(np.array([list(row.values()) for row in rows], dtype=object)), expected)
+    for name in ("t.csv", "t.parquet", "t.ndjson", "t.arrow"):
+        equal(packed(folder / name, packer), expected)
+    equal(packed(pl.from_arrow(table), packer), expected)
+    equal(packed(pd.DataFrame(rows), packer), expected)
+    equal(packed(rows, packer), expected)
+    equal(Rows.concat(packer.row(row) for row in rows), expected)
+    equal(Rows.concat(packer.row(tuple(row.values())) for row in rows), expected)
+    equal(packer.array(np.array([list(row.values()) for row in rows], dtype=object)), expected)
 
 
 @given(
@@ -245,15 +258,15 @@ def test_hostile_values_are_inert_in_messages() -> None:
         pa.array([dt.date(2020, 1, 1)]),
         pa.array([[1]]),
         pa.array([{"a": 1}]),
-        pa.array([dt.timedelta(1)]),
     ],
 )
 @pytest.mark.parametrize("kind", ["number", "boolean", "category"])
 def test_types_that_are_not_read(values: pa.Array, kind: Kind) -> None:
     packer = Packer(schema(when=kind, x="number"))
-    with pytest.raises(TableError, match=r"column 'when': type .* is not read.*ignore"):
+    message = r"column 'when'(: type .* is not read|.* holds lists or objects \(first at row 1\)).*ignore"
+    with pytest.raises(TableError, match=message):
         packer.table(pa.table({"when": values, "x": [1]}))
-    with pytest.raises(TableError, match=r"column 'when': type .* is not read.*ignore"):
+    with pytest.raises(TableError, match=message):
         packer.row({"when": values[0].as_py(), "x": 1})
 
 
@@ -285,10 +298,7 @@ def test_doubled_columns_that_nobody_needs_do_not_matter() -> None:
 def test_semicolons_decimal_commas_and_a_byte_order_mark(tmp_path: Path) -> None:
     path = tmp_path / "t.csv"
     path.write_bytes(b"\xef\xbb\xbfBetrag;Ort\r\n1,5;Bern\r\n-2,25;Genf\r\n3;Bern\r\n")
-    source = open_source(path)
-    with pytest.raises(SchemaError, match=r"'Betrag' holds numbers with a decimal comma.*decimal=','"):
-        infer_schema(source)
-    rows = packed(path, Packer(infer_schema(source, decimal=",")))
+    rows = packed(path, Packer(infer_schema(open_source(path))))
     assert rows.numbers[:, 0].tolist() == [1.5, -2.25, 3.0]
     assert rows.texts[:, 0].tolist() == ["Bern", "Genf", "Bern"]
 

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from stillwatch.errors import SchemaError, TableError
-from stillwatch.table import files
+from stillwatch.table import delimited
 from stillwatch.table.read import open_source
 
 FRAME = pd.DataFrame({"x": [1.5, 2.5, 3.5], "y": ["a", "b", "c"]})
@@ -160,7 +160,7 @@ def test_memory_does_not_hold_the_file(
     tmp_path: Path, name: str, write: Callable[[Path], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write(tmp_path / name)
-    monkeypatch.setattr(files, "_BLOCK", 1 << 18)
+    monkeypatch.setattr(delimited, "_BLOCK", 1 << 18)
     source = open_source(tmp_path / name)
     gc.collect()
     before = pa.total_allocated_bytes()

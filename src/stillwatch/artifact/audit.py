@@ -20,7 +20,7 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped,u
 from onnx import AttributeProto, ModelProto, NodeProto, TensorProto, ValueInfoProto
 
 from stillwatch.artifact.quote import quote
-from stillwatch.artifact.shapes import ROWS, check_shapes
+from stillwatch.artifact.shapes import INPUTS, ROWS, check_shapes
 from stillwatch.artifact.wire import scan
 from stillwatch.errors import AuditError
 
@@ -29,14 +29,13 @@ OPSETS: dict[str, range] = {"": range(17, 24), "ai.onnx.ml": range(3, 6)}
 
 OPERATORS = frozenset(
     {
-        "Abs", "Add", "Cast", "Clip", "Concat", "Div", "Equal", "Gather", "Gemm", "Identity", "IsNaN", "Less",
-        "Log", "MatMul", "Max", "Min", "Mul", "Not", "OneHot", "ReduceL1", "ReduceSum", "Relu", "Reshape",
-        "Split", "Sqrt", "Squeeze", "Sub", "Where",
+        "Abs", "Add", "Cast", "Clip", "Concat", "Cos", "Div", "Equal", "Gather", "Gemm", "Identity", "IsNaN", "Less",
+        "Log", "MatMul", "Max", "Min", "Mod", "Mul", "Not", "OneHot", "ReduceL1", "ReduceSum", "Relu", "Reshape",
+        "Sin", "Split", "Sqrt", "Squeeze", "Sub", "Where",
         "ai.onnx.ml.LabelEncoder", "ai.onnx.ml.TreeEnsembleRegressor",
     }
 )  # fmt: skip
 
-INPUTS: dict[str, int] = {"num": TensorProto.FLOAT, "num64": TensorProto.DOUBLE, "txt": TensorProto.STRING}
 OUTPUT = "score"
 MOST_COLUMNS = 100_000
 MOST_DIMENSIONS = 4

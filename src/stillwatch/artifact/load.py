@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stillwatch.artifact.audit import Summary, audit
-from stillwatch.artifact.manifest import DIGEST, FILES, LISTED, MANIFEST, MODEL, Manifest, decode
+from stillwatch.artifact.digest import check_digest
+from stillwatch.artifact.manifest import FILES, LISTED, MANIFEST, MODEL, Manifest, decode
 from stillwatch.artifact.quote import quote
 from stillwatch.errors import ArtifactError, AuditError, DigestError
 
@@ -29,7 +30,7 @@ class Loaded:
         Bytes of `model.onnx`. Sessions are opened from these, never from the path: what was audited is what
         runs.
     digest
-        SHA-256 of `manifest.json`, which holds the digests of the other files: one name for the whole folder.
+        SHA-256 of `manifest.json`, which holds the digests of the graph and the card: one name for the model.
     summary
         What the audit counted.
     """
@@ -48,8 +49,8 @@ def read_artifact(path: str | os.PathLike[str], *, expect: str | None = None) ->
     path
         The folder.
     expect
-        Its digest, where it is known from elsewhere: the only guard against a folder that was swapped for
-        another.
+        Its digest, where it is known from elsewhere: the only guard against a model that was swapped for
+        another. It covers graph, manifest and card; the reports are checked against `DIGEST` alone.
 
     Raises
     ------
@@ -123,20 +124,6 @@ def _read(folder: int, name: str, limit: int) -> bytes:
     return data
 
 
-def check_digest(files: dict[str, bytes], expect: str | None = None) -> str:
-    """Return the digest of the manifest, which must be the stored one and, where given, the expected one."""
-    digest = hashlib.sha256(files[MANIFEST]).hexdigest()
-    if not hmac.compare_digest(files[DIGEST], f"{digest}\n".encode()):
-        raise DigestError(
-            f"{DIGEST} does not match {MANIFEST}: one of them was changed. Fetch the model again"
-        )
-    if expect is not None and not hmac.compare_digest(digest.encode(), expect.strip().lower().encode()):
-        raise DigestError(
-            f"the model is {digest}, expected {quote(expect.strip(), 64)}: this is another model"
-        )
-    return digest
-
-
 def check_files(files: dict[str, bytes], manifest: Manifest) -> None:
     """Check size and digest of every file that the manifest lists."""
     for name in LISTED:
@@ -154,7 +141,12 @@ def check_files(files: dict[str, bytes], manifest: Manifest) -> None:
 def check_layout(manifest: Manifest, summary: Summary) -> None:
     """Check that the graph takes the columns that the manifest's layout names, and is of its opset."""
     layout = manifest.layout
-    named = {"num": len(layout.num), "num64": len(layout.num64), "txt": len(layout.txt)}
+    named = {
+        "num": len(layout.num),
+        "num64": len(layout.num64),
+        "txt": len(layout.txt),
+        "time": len(layout.time),
+    }
     expected = {name: columns for name, columns in named.items() if columns}
     if summary.inputs != expected:
         raise AuditError(f"audit layout: the graph takes {summary.inputs}, the manifest says {expected}")

@@ -33,18 +33,21 @@ PROTOCOL = 1
 MODEL, MANIFEST, DIGEST = "model.onnx", "manifest.json", "DIGEST"
 REPORT_HTML, REPORT_JSON, CARD = "report.html", "report.json", "README.md"
 
+LISTED = (MODEL, CARD)
+"""The files whose sizes and digests stand in the manifest: what the same data, seed and machine give again."""
+
+SEALED = (MANIFEST, REPORT_HTML, REPORT_JSON)
+"""The files whose digests stand in `DIGEST`, a line each, in this order. The reports hold what was clocked."""
+
 # Every name that is ever opened, and the most bytes that are read from it.
 FILES: dict[str, int] = {
     MODEL: 64 << 20,
     MANIFEST: 16 << 20,
-    DIGEST: 65,
+    DIGEST: sum(64 + len(f"  {name}\n") for name in SEALED),
     REPORT_HTML: 32 << 20,
     REPORT_JSON: 16 << 20,
     CARD: 1 << 20,
 }
-LISTED = tuple(name for name in FILES if name not in (MANIFEST, DIGEST))
-"""The files whose sizes and digests stand in the manifest."""
-
 Value = str | float | bool | None
 
 
@@ -200,13 +203,15 @@ def _check(manifest: Manifest) -> None:
 
 def _contradictions(manifest: Manifest) -> list[tuple[str, bool]]:
     numbers = (*manifest.layout.num, *manifest.layout.num64)
-    texts = manifest.layout.txt
+    texts, times = manifest.layout.txt, manifest.layout.time
     table, golden = manifest.calibration, manifest.golden
     return [
-        ("layout names a column twice", len(set(numbers + texts)) != len(numbers + texts)),
+        ("layout names a column twice", len({*numbers, *texts, *times}) != len(numbers + texts + times)),
         (
             "layout and schema disagree about the feature columns",
-            sorted(numbers) != sorted(manifest.schema.numbers) or texts != manifest.schema.texts,
+            sorted(numbers) != sorted(manifest.schema.numbers)
+            or texts != manifest.schema.texts
+            or times != manifest.schema.times,
         ),
         ("categories name a column that is no text input", not set(manifest.categories) <= set(texts)),
         ("calibration: the table is empty", not table.scores),

@@ -11,8 +11,9 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from stillwatch.artifact.audit import OUTPUT, audit
-from stillwatch.artifact.load import check_digest, check_files, check_layout, read_files
-from stillwatch.artifact.manifest import FILES, MANIFEST, MODEL, Manifest, Value, decode
+from stillwatch.artifact.digest import check_digest
+from stillwatch.artifact.load import check_files, check_layout, read_files
+from stillwatch.artifact.manifest import FILES, LISTED, MANIFEST, MODEL, Manifest, Value, decode
 from stillwatch.artifact.quote import quote
 from stillwatch.errors import ArtifactError, StillwatchError
 from stillwatch.table.pack import Packer, Rows
@@ -146,7 +147,7 @@ def _steps(path: str | os.PathLike[str], expect: str | None) -> Iterator[str]:
     manifest = decode(files[MANIFEST])
     yield f"protocol {manifest.protocol}, written by stillwatch {quote(manifest.writer)[1:-1]}"
     check_files(files, manifest)
-    yield "every file has its stored size and SHA-256"
+    yield f"{' and '.join(LISTED)} have their stored size and SHA-256"
     summary = audit(files[MODEL])
     yield f"{summary.nodes:,} nodes, {summary.parameters:,} parameters, opset {summary.opset}"
     check_layout(manifest, summary)

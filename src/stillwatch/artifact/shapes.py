@@ -22,6 +22,14 @@ from stillwatch.errors import AuditError
 
 Shape = tuple[int, ...]
 
+INPUTS: dict[str, int] = {
+    "num": TensorProto.FLOAT,
+    "num64": TensorProto.DOUBLE,
+    "txt": TensorProto.STRING,
+    "time": TensorProto.INT64,
+}
+"""The inputs that a graph may have, and their element types."""
+
 ROWS = -1
 MOST_ELEMENTS = 1 << 20
 """Elements of one computed value, for each row."""
@@ -31,10 +39,11 @@ MOST_WORK = 1 << 27
 
 @dataclass(frozen=True)
 class Call:
-    """One node as its rule sees it: the shapes of its inputs, and the integers that steer it."""
+    """One node as its rule sees it: shapes and element types of its inputs, and the integers that steer it."""
 
     node: NodeProto
     inputs: tuple[Shape, ...]
+    elements: tuple[int, ...]
     constants: tuple[TensorProto | None, ...]
 
     def fail(self, problem: str) -> AuditError:
@@ -91,16 +100,19 @@ def check_shapes(
     constants = {tensor.name: tensor for tensor in tensors}
     shapes |= {name: tuple(tensor.dims) for name, tensor in constants.items()}
     shapes[""] = ()  # an optional input that is left out
+    elements = INPUTS | {name: tensor.data_type for name, tensor in constants.items()} | {"": 0}
     work = 0
     for node in nodes:
         call = Call(
             node,
             tuple(shapes[name] for name in node.input),
+            tuple(elements[name] for name in node.input),
             tuple(constants.get(name) for name in node.input),
         )
         given = _infer(call)
         if len(given) != len(node.output):
             raise call.fail(f"{len(node.output)} outputs, expected {len(given)}")
+        elements |= dict.fromkeys(node.output, _element(call))
         for name, shape in zip(node.output, given, strict=True):
             if ROWS in shape[1:]:
                 raise call.fail("rows must come first")
@@ -111,6 +123,21 @@ def check_shapes(
         if work > MOST_WORK:
             raise call.fail(f"the graph needs more than {MOST_WORK:,} steps a row")
     return shapes
+
+
+def _element(call: Call) -> int:
+    """Element type of what a node gives; onnxruntime itself checks that types fit."""
+    operator = call.node.op_type
+    if operator == "Cast":
+        return call.integer("to", 0)
+    if operator in {"Equal", "IsNaN", "Less", "Not"}:
+        return int(TensorProto.BOOL)
+    if operator == "LabelEncoder":
+        floats = any(attribute.name == "values_floats" for attribute in call.node.attribute)
+        return int(TensorProto.FLOAT if floats else TensorProto.INT64)
+    if operator == "TreeEnsembleRegressor":
+        return int(TensorProto.FLOAT)
+    return call.elements[{"OneHot": 2, "Where": 1}.get(operator, 0)]
 
 
 def _elements(shape: Shape) -> int:
@@ -145,6 +172,20 @@ def _broadcast(call: Call) -> tuple[Shape, ...]:
             raise call.fail(f"shapes {quote(call.inputs)} do not fit")
         sizes.append(found.pop() if found else 1)
     return (tuple(sizes),)
+
+
+def _div(call: Call) -> tuple[Shape, ...]:
+    # The least int64 divided by -1 ends the process.
+    if not {TensorProto.FLOAT, TensorProto.DOUBLE}.issuperset(call.elements):
+        raise call.fail("only floats may be divided")
+    return _broadcast(call)
+
+
+def _mod(call: Call) -> tuple[Shape, ...]:
+    divisor = call.integers("divisor", 1)
+    if not divisor or min(divisor) < 1 or call.integer("fmod", 0):
+        raise call.fail("the divisor must be stored positive integers, and fmod 0")
+    return _broadcast(call)
 
 
 def _concat(call: Call) -> tuple[Shape, ...]:
@@ -247,16 +288,19 @@ _MANY = 10_000
 # Operator -> its rule, the fewest and the most inputs.
 RULES: dict[str, tuple[Rule, int, int]] = {
     **dict.fromkeys(
-        ("Abs", "Cast", "Identity", "IsNaN", "LabelEncoder", "Log", "Not", "Relu", "Sqrt"), (_same, 1, 1)
+        ("Abs", "Cast", "Cos", "Identity", "IsNaN", "LabelEncoder", "Log", "Not", "Relu", "Sin", "Sqrt"),
+        (_same, 1, 1),
     ),
-    **dict.fromkeys(("Add", "Div", "Equal", "Less", "Mul", "Sub"), (_broadcast, 2, 2)),
+    **dict.fromkeys(("Add", "Equal", "Less", "Mul", "Sub"), (_broadcast, 2, 2)),
     **dict.fromkeys(("Max", "Min"), (_broadcast, 1, _MANY)),
     **dict.fromkeys(("ReduceL1", "ReduceSum"), (_reduce, 1, 2)),
     "Clip": (_clip, 1, 3),
     "Concat": (_concat, 1, _MANY),
+    "Div": (_div, 2, 2),
     "Gather": (_gather, 2, 2),
     "Gemm": (_product, 2, 3),
     "MatMul": (_product, 2, 2),
+    "Mod": (_mod, 2, 2),
     "OneHot": (_one_hot, 3, 3),
     "Reshape": (_reshape, 2, 2),
     "Split": (_split, 1, 2),

@@ -12,11 +12,13 @@ from pathlib import Path
 import msgspec
 
 from stillwatch.artifact.audit import audit
+from stillwatch.artifact.digest import seal
 from stillwatch.artifact.load import check_layout
 from stillwatch.artifact.manifest import (
     CARD,
     DIGEST,
     FILES,
+    LISTED,
     MANIFEST,
     MODEL,
     REPORT_HTML,
@@ -40,11 +42,12 @@ def write_artifact(
     card: str,
     overwrite: bool = False,
 ) -> str:
-    """Write a model folder and return its digest.
+    """Write a model folder and return its digest, the SHA-256 of its manifest.
 
-    All files go into a hidden folder beside the target, are forced to the disk, and the folder is renamed.
-    Whatever fails on the way, an interrupt or a full disk included, the target is as it was and the hidden
-    folder is gone; a killed process may leave a hidden `.part` folder, which nothing ever reads.
+    Missing parent folders are made. All files go into a hidden folder beside the target, are forced to the
+    disk, and the folder is renamed. Whatever fails on the way, an interrupt or a full disk included, the
+    target is as it was and the hidden folder is gone; a killed process may leave a hidden `.part` folder,
+    which nothing ever reads.
 
     With `overwrite` the old folder is renamed aside before the new one takes its name. A kill between these
     two renames leaves no folder under the name, but both beside it, whole: `.name.*.part` and
@@ -62,7 +65,7 @@ def write_artifact(
     Raises
     ------
     ArtifactError
-        The target exists, its parent cannot be written to, the disk is full, or the content is such that
+        The target exists, the folder above it cannot be written to, the disk is full, or the content is such that
         `read_artifact` would refuse it.
     """
     target = Path(os.path.abspath(path))
@@ -72,6 +75,7 @@ def write_artifact(
     part = target.with_name(f".{target.name}.{mark}.part")
     aside = target.with_name(f".{target.name}.{mark}.old")
     try:
+        target.parent.mkdir(parents=True, exist_ok=True)
         _write_folder(part, content)
         # Looked at again: another process may have written the target meanwhile.
         check_target(target, overwrite=overwrite)
@@ -82,7 +86,7 @@ def write_artifact(
         _remove(part)
         if os.path.exists(target):
             _remove(aside)
-    return content[DIGEST].decode().strip()
+    return hashlib.sha256(content[MANIFEST]).hexdigest()
 
 
 def _content(model: bytes, manifest: Manifest, html: str, json: str, card: str) -> dict[str, bytes]:
@@ -94,13 +98,15 @@ def _content(model: bytes, manifest: Manifest, html: str, json: str, card: str) 
     except UnicodeEncodeError as exc:
         raise ArtifactError(f"a report holds text that is no valid Unicode: {quote(exc, 200)}") from exc
     content = {MODEL: model, **texts}
-    entries = {name: FileEntry(hashlib.sha256(data).hexdigest(), len(data)) for name, data in content.items()}
-    written = encode(msgspec.structs.replace(manifest, files=entries))
-    content |= {MANIFEST: written, DIGEST: f"{hashlib.sha256(written).hexdigest()}\n".encode()}
+    entries = {
+        name: FileEntry(hashlib.sha256(content[name]).hexdigest(), len(content[name])) for name in LISTED
+    }
+    content[MANIFEST] = encode(msgspec.structs.replace(manifest, files=entries))
+    content[DIGEST] = seal(content)
     for name, data in content.items():
         if len(data) > FILES[name]:
             raise ArtifactError(f"{name}: {len(data):,} bytes, more than the {FILES[name]:,} allowed")
-    check_layout(decode(written), audit(model))
+    check_layout(decode(content[MANIFEST]), audit(model))
     return content
 
 
@@ -124,10 +130,13 @@ def check_target(path: str | os.PathLike[str], *, overwrite: bool = False) -> No
 
 
 def _problem(target: Path, *, overwrite: bool) -> str:
-    if not target.parent.is_dir():
-        return "cannot be written: its folder does not exist. Create it first"
-    if not os.access(target.parent, os.W_OK | os.X_OK):
-        return "cannot be written: its folder is read-only. Choose another place"
+    above = target.parent
+    while not os.path.lexists(above):  # missing folders are made
+        above = above.parent
+    if not above.is_dir():
+        return f"cannot be written: {quote(above, 200)} is no folder. Choose another place"
+    if not os.access(above, os.W_OK | os.X_OK):
+        return f"cannot be written: {quote(above, 200)} is read-only. Choose another place"
     if not os.path.lexists(target):
         return ""
     if target.is_symlink() or not target.is_dir():
@@ -157,11 +166,13 @@ def _put_in_place(part: Path, target: Path, aside: Path) -> None:
     if not os.path.exists(target):
         os.rename(part, target)
     else:
-        os.rename(target, aside)
         try:
+            os.rename(target, aside)
             os.rename(part, target)
         except BaseException:
-            os.rename(aside, target)
+            # An interrupt may come between the two.
+            if not os.path.lexists(target):
+                os.rename(aside, target)
             raise
     _sync(target.parent)
 

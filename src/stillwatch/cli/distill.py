@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.console import Group
 
 from stillwatch.cli import options
-from stillwatch.cli.show import out, progress, result
+from stillwatch.cli.show import progress, result
 
 
 class TrainOn(StrEnum):
@@ -19,50 +20,110 @@ class TrainOn(StrEnum):
 
 def distill(
     data: options.Data,
-    output: Annotated[Path, typer.Option("--out", "-o", help="Model folder to write.")] = Path("model"),
+    output: Annotated[
+        Path,
+        typer.Option(
+            "--out", "-o", metavar="FOLDER", help="Model folder to write; missing parent folders are made."
+        ),
+    ] = Path("model"),
+    schema: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Schema that `inspect --schema` wrote, edited or not, instead of an inferred one.",
+            show_default=False,
+        ),
+    ] = None,
     label: options.Label = None,
     ignore: options.Ignore = [],  # noqa: B006 - typer's way to say repeatable
     key: options.Key = [],  # noqa: B006
     column: options.Kinds = [],  # noqa: B006
+    decimal: options.DecimalOption = None,
+    missing: options.Missing = [],  # noqa: B006
+    delimiter: options.Delimiter = None,
+    encoding: options.Encoding = None,
+    time: Annotated[
+        str | None,
+        typer.Option(
+            metavar="COLUMN",
+            help="Column that tells when a row happened: the newest rows then set the alarm thresholds.",
+            show_default=False,
+        ),
+    ] = None,
     train_on: Annotated[
-        TrainOn, typer.Option(help="Train on all rows, or only on those labelled 0 (normal).")
+        TrainOn, typer.Option(help="Train on `all` rows, or only on those that the label calls `normal`.")
     ] = TrainOn.ALL,
     assume_normal: Annotated[
         bool, typer.Option("--assume-normal", help="You vouch that every row is normal; no label is needed.")
     ] = False,
     teacher: Annotated[
-        str, typer.Option(help="auto, knn, lof, isolation_forest, gmm, mcd, ocsvm, or pyod:<Name>.")
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="Heavy detector to learn from: auto, knn, lof, isolation_forest, gmm, mcd, ocsvm, or pyod:CLASS.",
+        ),
     ] = "auto",
-    student: Annotated[str, typer.Option(help="auto or mlp.")] = "auto",
-    alert_rate: Annotated[
-        float, typer.Option(help="Share of normal rows that may raise an alarm; can be changed when scoring.")
-    ] = 0.01,
+    student: Annotated[
+        str, typer.Option(metavar="NAME", help="Small model that learns: auto or mlp.")
+    ] = "auto",
+    alert_rate: options.DefaultAlertRate = 0.01,
     seed: Annotated[int, typer.Option(help="Same data, seed and machine: the same model.")] = 0,
     cache: Annotated[
         Path | None,
-        typer.Option(help="Folder that keeps the teacher's answers for a rerun.", show_default=False),
+        typer.Option(
+            metavar="FOLDER",
+            help="Keep the teacher's answers here, so that a rerun asks only what is new.",
+            show_default=False,
+        ),
     ] = None,
     overwrite: options.Overwrite = False,
     json: options.Json = False,
 ) -> None:
     """Turn a table into a model folder.
 
-    The folder holds model.onnx, its manifest, a report (report.html) and a model card. Example:
+    The folder holds `model.onnx`, its manifest and digests, a report to open in a browser (`report.html`) and a model card
+    (`README.md`). No label is needed; where there is one, it tells how good the model is.
 
-    stillwatch distill payments.csv --label fraud --key payment_id -o model
+        stillwatch distill payments.csv --label fraud --key payment_id -o model
     """
     from stillwatch.artifact.write import check_target
     from stillwatch.distillation.distill import distill as run
+    from stillwatch.distillation.extras import check_extras
     from stillwatch.evaluation.terminal import render_text
+    from stillwatch.students.resolve import resolve_student
     from stillwatch.table.inspect import inspect
+    from stillwatch.table.schema_file import load_schema
+    from stillwatch.teachers.resolve import resolve_teacher
 
+    # All that can be known to be wrong is said before the table is read.
+    if train_on is TrainOn.NORMAL and label is None and schema is None:
+        raise typer.BadParameter("--train-on normal needs --label COLUMN; or use --assume-normal.")
+    if schema is not None and (missing or decimal is not None):
+        raise typer.BadParameter("--missing and --decimal stand in the schema file. Edit them there.")
+    kinds = options.parse_kinds(column)
+    declared = None if schema is None else load_schema(schema).with_kinds(kinds)
+    check_extras()
+    resolve_teacher(teacher, regime="all")
+    resolve_student(student)
     check_target(output, overwrite=overwrite)
-    source = options.one_or_many(data)
-    schema = inspect(source, label=label, ignore=ignore, key=key, kinds=options.parse_kinds(column))
+    source = options.opened(data, delimiter, encoding)
+    if declared is not None:
+        declared = declared.with_roles(label=label, ignore=ignore, key=key)
+    else:
+        declared = inspect(
+            source,
+            label=label,
+            ignore=ignore,
+            key=key,
+            kinds=kinds,
+            missing=options.missing_tokens(missing),
+            decimal=options.decimal_mark(decimal),
+        )
     with progress() as tell:
         found = run(
             source,
-            schema=schema,
+            schema=declared,
+            time=time,
             train_on=train_on.value,
             assume_normal=assume_normal,
             teacher=teacher,
@@ -72,11 +133,13 @@ def distill(
             cache=cache,
             progress=tell,
         )
+        tell("measure", 0, 1)
+        report = found.report
+        tell("measure", 1, 1)
     digest = found.save(output, overwrite=overwrite)
-    result(found.report, render_text(found.report), json=json)
-    if not json:
-        out().print(
-            f"\nModel: {output}   report: {output / 'report.html'}\nDigest: {digest}",
-            markup=False,
-            soft_wrap=True,
-        )
+    written = f"\nModel    {output}\nReport   {output / 'report.html'}\nDigest   {digest}"
+    result(
+        {"model": str(output), "digest": digest, "report": report},
+        Group(render_text(report), written),
+        json=json,
+    )

@@ -1,43 +1,159 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated, Any
 
+import typer
+from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from stillwatch.artifact.load import Loaded
+from stillwatch.artifact.manifest import MANIFEST
 from stillwatch.cli import options
 from stillwatch.cli.show import result
 from stillwatch.evaluation.inert import plain
+from stillwatch.table.read import Source
 from stillwatch.table.schema import Schema
 
 
 def inspect(
-    data: options.Data,
+    data: options.DataOrModel,
     label: options.Label = None,
-    ignore: options.Ignore = [],  # noqa: B006
+    ignore: options.Ignore = [],  # noqa: B006 - typer's way to say repeatable
     key: options.Key = [],  # noqa: B006
     column: options.Kinds = [],  # noqa: B006
+    decimal: options.DecimalOption = None,
+    missing: options.Missing = [],  # noqa: B006
+    delimiter: options.Delimiter = None,
+    encoding: options.Encoding = None,
+    schema: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Also write what was found as JSON, with a sample of each column: edit it, hand it to `distill --schema`.",
+            show_default=False,
+        ),
+    ] = None,
+    against: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="MODEL|FILE",
+            help="Say instead how the table departs from a model, or from a schema file. Exit code 1 where it cannot be scored.",
+            show_default=False,
+        ),
+    ] = None,
+    overwrite: options.Overwrite = False,
     json: options.Json = False,
 ) -> None:
-    """Show how each column of a table, or of a model, is read, and why."""
-    from stillwatch.scorer import load
-    from stillwatch.table.inspect import inspect as run
+    """Show how the columns of a table will be read, and why; or what a model is and takes.
 
-    if len(data) == 1 and Path(data[0]).is_dir():
-        schema = load(data[0]).manifest.schema
+    Where a column is read otherwise than meant, give the same options to `distill`:
+
+        stillwatch inspect payments.csv --column branch=category --missing unknown
+    """
+    from stillwatch.artifact.load import read_artifact
+    from stillwatch.table.inspect import inspect as run
+    from stillwatch.table.schema_file import save_schema
+
+    # A folder may also hold a table in parts.
+    if len(data) == 1 and (Path(data[0]) / MANIFEST).is_file():
+        if schema is not None or against is not None:
+            raise typer.BadParameter("--schema and --against are for tables, but a model was named.")
+        loaded = read_artifact(data[0])
+        facts, held = _facts(loaded), loaded.manifest.schema
+        result({**facts, "schema": held}, Group(_pairs(facts), "", _table(held)), json=json)
+        return
+    source = options.opened(data, delimiter, encoding)
+    if against is not None:
+        if schema is not None:
+            raise typer.BadParameter("--schema writes what is found, --against compares. Choose one.")
+        _compare(source, against, json=json)
+        return
+    found = run(
+        source,
+        label=label,
+        ignore=ignore,
+        key=key,
+        kinds=options.parse_kinds(column),
+        missing=options.missing_tokens(missing),
+        decimal=options.decimal_mark(decimal),
+    )
+    if schema is not None:
+        save_schema(found, schema, data=source, overwrite=overwrite)
+    result(found, _table(found), json=json)
+
+
+def _compare(source: Source, against: Path, *, json: bool) -> None:
+    from stillwatch.artifact.load import read_artifact
+    from stillwatch.table.departures import departures
+    from stillwatch.table.schema_file import load_schema
+
+    if against.is_dir():
+        manifest = read_artifact(against).manifest
+        found = departures(manifest.schema, source, categories=manifest.categories)
     else:
-        schema = run(
-            options.one_or_many(data), label=label, ignore=ignore, key=key, kinds=options.parse_kinds(column)
+        found = departures(load_schema(against), source)
+    table = _grid("severity", "column", "what", "found")
+    for departure in found:
+        style = {"error": "red", "warning": "yellow", "info": "dim"}[departure.severity]
+        cells = (
+            departure.severity,
+            plain(departure.column, 60),
+            departure.what,
+            plain(departure.detail, 300),
         )
-    result(schema, _table(schema), json=json)
+        table.add_row(*(Text(cell, style=style) for cell in cells))
+    result(found, table if found else "The table does not depart.", json=json)
+    if any(departure.severity == "error" for departure in found):
+        raise typer.Exit(1)
+
+
+def _facts(loaded: Loaded) -> dict[str, Any]:
+    from stillwatch.calibration.conformal import finest_rate
+
+    manifest = loaded.manifest
+    calibration = manifest.calibration
+    return {
+        "digest": loaded.digest,
+        "written by": f"stillwatch {manifest.writer}, protocol {manifest.protocol}",
+        "teacher": manifest.teacher.get("name"),
+        "student": manifest.student.get("name"),
+        "bytes": len(loaded.model),
+        "inputs": loaded.summary.inputs,
+        "calibration rows": calibration.rows,
+        "approximate": calibration.approximate,
+        "alert rate": manifest.alert_rate,
+        "finest alert rate": finest_rate(calibration),
+    }
+
+
+def _pairs(facts: dict[str, Any]) -> Table:
+    table = Table(box=None, show_header=False, padding=(0, 3, 0, 0))
+    shown = {
+        **facts,
+        "bytes": f"{facts['bytes']:,}",
+        "inputs": ", ".join(f"{name} [n, {columns}]" for name, columns in facts["inputs"].items()),
+        "calibration rows": f"{facts['calibration rows']:,}",
+        "approximate": "yes, the p-values come from folds" if facts["approximate"] else "no",
+        "finest alert rate": f"{facts['finest alert rate']:.3g}",
+    }
+    for name, value in shown.items():
+        table.add_row(name, Text(plain(value, 200), overflow="fold"))
+    return table
 
 
 def _table(schema: Schema) -> Table:
-    table = Table(box=None, padding=(0, 3, 0, 0), header_style="dim")
-    for name in ("column", "kind", "role", "why"):
-        table.add_column(name)
+    table = _grid("column", "kind", "role", "why")
     for column in schema.columns:
         style = "" if column.role == "feature" else "dim"
         cells = (plain(column.name, 60), column.kind, column.role, plain(column.reason, 200))
         table.add_row(*(Text(cell, style=style) for cell in cells))
+    return table
+
+
+def _grid(*headings: str) -> Table:
+    table = Table(box=None, padding=(0, 3, 0, 0), header_style="dim")
+    for heading in headings:
+        table.add_column(heading)
     return table

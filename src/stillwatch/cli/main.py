@@ -6,26 +6,27 @@ a model that must not be trusted; 130 interrupted.
 
 from __future__ import annotations
 
+import os
 import sys
 
 import typer
 
 from stillwatch import __version__
 from stillwatch.cli import demo, distill, evaluate, inspect, score, verify
-from stillwatch.cli.show import error
-from stillwatch.errors import StillwatchError
+from stillwatch.cli.guard import guarded
 
 app = typer.Typer(
     name="stillwatch",
-    help="Distill a heavy anomaly detector into one small, safe file that scores raw rows in microseconds.",
-    epilog="Exit codes: 0 done, 1 unusable data, model or option, 2 wrong usage, 3 model not to be trusted, "
-    "130 interrupted.",
+    epilog="Exit codes: 0 done; 1 data, model or option cannot be used; 2 wrong usage; 3 `verify` found a model that "
+    "must not be trusted; 130 interrupted.",
     no_args_is_help=True,
+    add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for command in (demo.demo, distill.distill, score.score, evaluate.evaluate, inspect.inspect, verify.verify):
-    app.command()(command)
+    app.command()(guarded(command))
 
 
 def _version(asked: bool) -> None:
@@ -40,20 +41,16 @@ def _root(
         False, "--version", callback=_version, is_eager=True, help="Show the version."
     ),
 ) -> None:
-    """Hold the options of the program itself."""
+    """Distill a heavy anomaly detector into one small, safe file that scores raw rows in microseconds.
+
+    Try `stillwatch demo`. On a table of your own: `inspect` shows how it will be read, `distill` makes a model folder from it,
+    and `score` gives every row a score, a p-value and an alert.
+    """
 
 
 def run() -> None:
-    """Run the command line; errors of ours end with a message and exit code 1, never with a stack trace."""
-    try:
-        app()
-    except StillwatchError as exc:
-        error(str(exc))
-        sys.exit(1)
-    except KeyboardInterrupt:
-        error("interrupted; nothing half-written is left behind")
-        sys.exit(130)
-    except BrokenPipeError:
-        # The reader of our output has gone; that is its right.
-        sys.stderr.close()
-        sys.exit(0)
+    """Run the command line."""
+    # A service may start us with its streams closed; Python then has none at all.
+    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115 - open for as long as the program runs
+    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
+    app()

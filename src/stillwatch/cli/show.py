@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -12,54 +13,85 @@ import msgspec
 from rich.console import Console, RenderableType
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from stillwatch.evaluation.inert import plain
+from stillwatch.evaluation.inert import inert_json, plain
 
 Tell = Callable[[str, int, int], None]
+"""(step, done, total); a total of 0 is not known."""
+
+_WIDTH = 160  # of what is not a terminal: a file or a pipe should not have lines broken at 80 signs
 
 
 def out() -> Console:
     """Standard output."""
-    return Console(highlight=False)
+    return _console(stderr=False)
 
 
 def err() -> Console:
     """Standard error."""
-    return Console(stderr=True, highlight=False)
+    return _console(stderr=True)
+
+
+def _console(*, stderr: bool) -> Console:
+    # No markup and no emoji: names from the data may look like either.
+    console = Console(stderr=stderr, highlight=False, markup=False, emoji=False)
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        console.width = _WIDTH
+    return console
 
 
 def result(value: Any, shown: RenderableType, *, json: bool) -> None:
     """Print a command's result, as one JSON document or for people."""
     if json:
-        sys.stdout.write(msgspec.json.format(msgspec.json.encode(value), indent=2).decode() + "\n")
+        sys.stdout.buffer.write(inert_json(value))
     else:
-        out().print(shown)
+        out().print(shown, soft_wrap=isinstance(shown, str))
+    flush()
+
+
+def counted(counts: Mapping[str, int], most: int = 8) -> str:
+    """Counts by column, for people; a long list is cut."""
+    listed = [f"{plain(column, 40)} {count:,}" for column, count in list(counts.items())[:most]]
+    more = [f"and {len(counts) - most:,} more columns"] if len(counts) > most else []
+    return ", ".join(listed + more)
+
+
+def flush() -> None:
+    """Let errors of standard output show now."""
+    sys.stdout.flush()
 
 
 def error(message: str) -> None:
     """Print an error; control characters in it are inert."""
-    err().print(f"error: {plain(message, 4000)}", style="red", markup=False, soft_wrap=True)
+    err().print(f"error: {plain(message, 4000)}", style="red", soft_wrap=True)
 
 
 @contextmanager
-def progress() -> Iterator[Tell]:
-    """A bar a step on a terminal; one JSON line a step where standard error is a file or a pipe."""
-    if not err().is_terminal:
+def progress(*, quiet: bool = False) -> Iterator[Tell]:
+    """A bar a step on a terminal; JSON lines, at its first news and at its end, where it is a file or a pipe.
+
+    Parameters
+    ----------
+    quiet
+        show no bars, for they would run into the output.
+    """
+    console = err()
+    if not console.is_terminal:
         yield _json_lines()
         return
     columns = (
         TextColumn("{task.description:<16}"),
         BarColumn(),
-        TextColumn("{task.completed:>9,} / {task.total:,}"),
+        TextColumn("{task.completed:>9,}"),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=err(), transient=True) as bars:
+    with Progress(*columns, console=console, transient=True, disable=quiet) as bars:
         tasks: dict[str, TaskID] = {}
 
         def tell(step: str, done: int, total: int) -> None:
             if step not in tasks:
-                tasks[step] = bars.add_task(step, total=total)
-            bars.update(tasks[step], completed=done, total=total)
+                tasks[step] = bars.add_task(step, total=total or None)
+            bars.update(tasks[step], completed=done, total=total or None)
 
         yield tell
 
@@ -69,11 +101,17 @@ def _json_lines() -> Tell:
     seen: set[tuple[str, bool]] = set()
 
     def tell(step: str, done: int, total: int) -> None:
-        mark = (step, done >= total)
+        mark = (step, 0 < total <= done)
         if mark in seen:
             return
         seen.add(mark)
-        line = {"step": step, "done": done, "total": total, "seconds": round(time.monotonic() - began, 3)}
+        line = {
+            "step": step,
+            "done": done,
+            "total": total or None,
+            "seconds": round(time.monotonic() - began, 3),
+        }
         sys.stderr.write(msgspec.json.encode(line).decode() + "\n")
+        sys.stderr.flush()
 
     return tell

@@ -23,7 +23,7 @@ from stillwatch.distillation.golden import golden_rows
 from stillwatch.distillation.leak import leaking_columns
 from stillwatch.distillation.result import Distillation, Evaluated
 from stillwatch.distillation.split import Split, TrainOn, make_split
-from stillwatch.errors import InputError, StudentError
+from stillwatch.errors import InputError, SchemaError, StudentError
 from stillwatch.evaluation.fidelity import fidelity
 from stillwatch.evaluation.quality import quality
 from stillwatch.graph import OPSET
@@ -33,7 +33,7 @@ from stillwatch.students.resolve import resolve_student
 from stillwatch.table.pack import Packer, Rows
 from stillwatch.table.read import Source, open_source
 from stillwatch.table.sample import sample
-from stillwatch.table.schema import Schema, infer_schema
+from stillwatch.table.schema import Schema, infer_schema, refuse_unknown
 from stillwatch.teachers.protocol import Regime, Teacher
 from stillwatch.teachers.resolve import resolve_teacher
 
@@ -48,6 +48,7 @@ def distill(
     label: str | None = None,
     ignore: Iterable[str] = (),
     key: Iterable[str] = (),
+    time: str | None = None,
     train_on: TrainOn = "all",
     assume_normal: bool = False,
     teacher: Any = "auto",
@@ -68,6 +69,9 @@ def distill(
     label, ignore, key
         columns in these roles. A label (1 = anomaly, 0 = normal) is used to evaluate, and by `train_on`; it is never a
         feature. Keys are copied to the scores.
+    time
+        column that tells when a row happened, a timestamp or a number, feature or not. The newest rows then calibrate, as
+        they will in use, instead of randomly chosen ones.
     train_on
         "all": rows may hold anomalies. "normal": only rows whose label is 0 train; the others evaluate, together with
         normal rows that were held out.
@@ -113,11 +117,11 @@ def distill(
     tell("read", 0, 1)
     source = open_source(data)
     schema = _schema(source, schema, label, ignore, key)
-    rows, labels = _read(source, schema, seed)
+    rows, labels, order = _read(source, schema, time, seed)
     tell("read", 1, 1)
     reading = perf_counter() - began
 
-    split = make_split(len(rows), labels, train_on, rng=np.random.default_rng(seed))
+    split = make_split(len(rows), labels, train_on, rng=np.random.default_rng(seed), order=order)
     fit = rows.take(split.fit)
     fitted = fit_all(fit, schema, wanted_teacher, wanted_student, seed=seed, cache=cache, progress=progress)
 
@@ -134,7 +138,7 @@ def distill(
     if alert_rate < finest_rate(manifest.calibration):
         warnings.append(
             f"{manifest.calibration.rows:,} calibration rows support alert rates from "
-            f"{finest_rate(manifest.calibration):.2g}; {alert_rate:g} is finer, so nothing would raise an alarm at it."
+            f"{manifest.alert_rate:.2g}; {alert_rate:g} is finer, so that became the default."
         )
     return Distillation(
         source=source.description,
@@ -146,7 +150,13 @@ def distill(
         scorer=Scorer(manifest, model),
         warnings=tuple(warnings),
         seconds={"read": reading, **fitted.seconds, "evaluate": evaluating, "export": exporting},
-        call={"train_on": train_on, "assume_normal": assume_normal, "alert_rate": alert_rate, "seed": seed},
+        call={
+            "time": time,
+            "train_on": train_on,
+            "assume_normal": assume_normal,
+            "alert_rate": alert_rate,
+            "seed": seed,
+        },
     )
 
 
@@ -162,11 +172,33 @@ def _schema(
     return schema.with_roles(label=label, ignore=ignore, key=key)
 
 
-def _read(source: Source, schema: Schema, seed: int) -> tuple[Rows, NDArray[np.float64] | None]:
-    """At most `MOST_ROWS` rows, and their labels where the schema names a label column."""
+def _read(
+    source: Source, schema: Schema, time: str | None, seed: int
+) -> tuple[Rows, NDArray[np.float64] | None, NDArray[Any] | None]:
+    """At most `MOST_ROWS` rows, their labels where the schema names a label column, and when they happened."""
+    clock = None if time is None else _clock(schema, time)
     table = sample(source.batches(), MOST_ROWS, np.random.default_rng(seed))
     packer = Packer(schema)
-    return packer.table(table), None if schema.label is None else packer.label(table)
+    labels = None if schema.label is None else packer.label(table)
+    return packer.table(table), labels, None if clock is None else _order(clock.table(table))
+
+
+def _clock(schema: Schema, time: str) -> Packer:
+    """Reads the column that tells when a row happened, whatever its role."""
+    refuse_unknown([time], [column.name for column in schema.columns])
+    column = next(column for column in schema.columns if column.name == time)
+    if column.kind not in {"timestamp", "number"}:
+        raise SchemaError(
+            f"time={time!r}: the column is of kind {column.kind} ({column.reason}); expected a timestamp or a number. "
+            "Declare its kind, or name another column."
+        )
+    column = msgspec.structs.replace(column, role="feature")
+    return Packer(msgspec.structs.replace(schema, columns=(column,)))
+
+
+def _order(when: Rows) -> NDArray[Any]:
+    """(n,) when rows happened; those without a time count as the oldest."""
+    return when.times[:, 0] if when.times.shape[1] else np.nan_to_num(when.numbers[:, 0], nan=-np.inf)
 
 
 def _evaluate(
@@ -231,6 +263,7 @@ def _model(
     if evaluated.labels is not None:
         found = quality(evaluated.student, evaluated.labels, seed=seed)
     golden = golden_rows(features, np.random.default_rng(seed))
+    calibration = calibrate(evaluated.student[: evaluated.calibrating], approximate=evaluated.approximate)
     manifest = Manifest(
         writer=__version__,
         schema=features.schema,
@@ -240,8 +273,9 @@ def _model(
             if features.categories is None
             else dict(zip(features.layout.txt, features.categories.known(), strict=True))
         ),
-        calibration=calibrate(evaluated.student[: evaluated.calibrating], approximate=evaluated.approximate),
-        alert_rate=alert_rate,
+        calibration=calibration,
+        # A default that the model cannot keep would make every call without a rate fail.
+        alert_rate=max(alert_rate, finest_rate(calibration)),
         teacher={**fitted.asker.teacher.recipe(), "regime": regime},
         knowledge={key: value for key, value in knowledge.provenance.items() if key != "teacher"}
         | {"data": _fingerprint(fit)},
@@ -267,7 +301,7 @@ def _model(
 
 def _fingerprint(rows: Rows) -> str:
     """Digest of the fit rows, so that a refit can be checked to be on the same ones."""
-    digest = hashlib.sha256(rows.numbers.tobytes())
+    digest = hashlib.sha256(rows.numbers.tobytes() + rows.times.tobytes())
     for column in rows.texts.T:
         digest.update("\0".join(column).encode())
     return digest.hexdigest()

@@ -28,6 +28,9 @@ def golden_rows(features: Features, rng: np.random.Generator) -> tuple[dict[str,
             choices = (*known, "never seen before")
             for row, pick in zip(rows, rng.integers(0, len(choices), GOLDEN_ROWS), strict=True):
                 row[name] = choices[pick]
+    for name in layout.time:
+        for row in rows:
+            row[name] = str(np.datetime64(int(rng.integers(0, 2**51)), "us"))
     names = list(rows[0])
     for row in rows[::4]:
         row[names[rng.integers(len(names))]] = None

@@ -24,6 +24,7 @@ def leaking_columns(features: Features, rows: Rows, labels: NDArray[np.float64])
         name: np.where(np.isnan(column), np.nanmin(column, initial=0) - 1, column)
         for name, column in order.items()
     }
+    columns |= dict(zip(features.schema.times, rows.times.astype(np.float64).T, strict=True))
     if features.categories is not None:
         codes = features.categories.codes(rows.texts)
         for name, code in zip(features.layout.txt, codes.T, strict=True):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,14 +42,21 @@ class Split:
 
 
 def make_split(
-    rows: int, labels: NDArray[np.float64] | None, train_on: TrainOn, *, rng: np.random.Generator
+    rows: int,
+    labels: NDArray[np.float64] | None,
+    train_on: TrainOn,
+    *,
+    rng: np.random.Generator,
+    order: NDArray[Any] | None = None,
 ) -> Split:
-    """Split `rows` rows at random.
+    """Split `rows` rows at random, or by time.
 
     Parameters
     ----------
     labels
         (rows,) 1 = anomaly, 0 = normal, NaN = unknown.
+    order
+        (rows,) when each row happened: the newest then calibrate, and folds are spans of time. None: at random.
 
     Raises
     ------
@@ -68,6 +75,8 @@ def make_split(
         kind = "normal rows" if train_on == "normal" else "rows"
         raise InputError(f"{len(pool)} {kind} came to train on; at least {FEWEST_ROWS} are needed.")
     shuffled = rng.permutation(pool)
+    if order is not None:  # the newest first; rows of one time stay shuffled
+        shuffled = shuffled[np.argsort(order[shuffled], kind="stable")[::-1]]
     if len(pool) < PLAIN:
         parts = tuple(np.sort(part) for part in np.array_split(shuffled, FOLDS))
         return Split(np.sort(pool), np.zeros(0, dtype=np.int64), parts, others)

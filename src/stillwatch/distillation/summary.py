@@ -19,7 +19,6 @@ from stillwatch.evaluation.quality import alerts_at, quality, quality_change, wh
 from stillwatch.evaluation.report import (
     CalibrationFacts,
     ColumnLine,
-    EpochFidelity,
     KnowledgePart,
     RateThreshold,
     Report,
@@ -28,6 +27,7 @@ from stillwatch.evaluation.report import (
     StepTime,
     StudentFacts,
     TeacherFacts,
+    TrainingCheck,
 )
 from stillwatch.evaluation.series import curves, rank_scatter, score_histogram
 from stillwatch.evaluation.speed import Speed, measure_speed
@@ -87,7 +87,7 @@ def summarise(d: Distillation) -> Report:
         calibration=calibration,
         histogram=score_histogram(evaluated.student, labels, threshold=calibration.threshold),
         scatter=rank_scatter(evaluated.student, evaluated.teacher, labels),
-        epochs=tuple(EpochFidelity(epoch=step, spearman=value) for step, value in d.fitted.student.history),
+        checks=tuple(TrainingCheck(step=step, spearman=value) for step, value in d.fitted.student.history),
         steps=tuple(StepTime(step=step, seconds=seconds) for step, seconds in d.seconds.items()),
         warnings=d.warnings,
         reproduction=Reproduction(
@@ -125,6 +125,7 @@ def card_facts(d: Distillation) -> CardFacts:
         num=layout.num,
         num64=layout.num64,
         txt=layout.txt,
+        time=layout.time,
         booleans=tuple(column.name for column in d.manifest.schema.features if column.kind == "boolean"),
         thresholds=calibration_facts(d).table,
         opset=d.manifest.opset,
@@ -145,13 +146,11 @@ def _speeds(d: Distillation) -> tuple[Speed, Speed]:
     )
 
 
-def _records(d: Distillation, rows: Rows) -> Sequence[dict[str, float | str]]:
+def _records(d: Distillation, rows: Rows) -> Sequence[dict[str, float | str | int]]:
     schema = d.manifest.schema
-    numbers, texts = rows.numbers.tolist(), rows.texts.tolist()
-    return [
-        dict(zip((*schema.numbers, *schema.texts), (*a, *b), strict=True))
-        for a, b in zip(numbers, texts, strict=True)
-    ]
+    names = (*schema.numbers, *schema.texts, *schema.times)
+    parts = (rows.numbers.tolist(), rows.texts.tolist(), rows.times.tolist())
+    return [dict(zip(names, (*a, *b, *c), strict=True)) for a, b, c in zip(*parts, strict=True)]
 
 
 def _versions() -> dict[str, str]:

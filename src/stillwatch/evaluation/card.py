@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import PurePath
+
 import msgspec
 
 from stillwatch.evaluation.comparison import comparison
@@ -19,6 +21,7 @@ class CardFacts(msgspec.Struct, frozen=True, kw_only=True):
     num: tuple[str, ...] = ()
     num64: tuple[str, ...] = ()
     txt: tuple[str, ...] = ()
+    time: tuple[str, ...] = ()
     booleans: tuple[str, ...] = ()  # those among the numbers that are 0 or 1
     thresholds: tuple[RateThreshold, ...] = ()
     digest: str = ""
@@ -71,7 +74,8 @@ def _what(report: Report, facts: CardFacts) -> str:
     if teacher is not None:
         lines.append(f"- **Teacher** (not included): {markdown(teacher.name)}")
     if report.data:
-        lines.append(f"- **Data**: {markdown(report.data, 200)}")
+        # Of a path the name only: a card travels, and the same data give the same card wherever they lie.
+        lines.append(f"- **Data**: {markdown(PurePath(report.data).name, 200)}")
     kind = "normal rows only" if report.regime == "normal" else "all rows, which may hold anomalies"
     lines.append(f"- **Trained on**: {kind}")
     if facts.digest:
@@ -91,6 +95,7 @@ def _inputs(facts: CardFacts) -> str:
         ("num", "float32", facts.num),
         ("num64", "float64, for columns whose values float32 would round", facts.num64),
         ("txt", "string", facts.txt),
+        ("time", "int64, microseconds since 1970 in UTC, -2^63 = missing", facts.time),
     )
     for name, kind, columns in described:
         if not columns:
@@ -120,6 +125,8 @@ def _snippet(report: Report, facts: CardFacts) -> str:
         feeds.append(f'    "num64": np.zeros((1, {len(facts.num64)}), np.float64),')
     if facts.txt:
         feeds.append(f'    "txt": np.full((1, {len(facts.txt)}), "", object),')
+    if facts.time:
+        feeds.append(f'    "time": np.zeros((1, {len(facts.time)}), np.int64),')
     lines = [
         "import numpy as np",
         "import onnxruntime as ort",

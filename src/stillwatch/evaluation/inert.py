@@ -8,6 +8,10 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from typing import Any
+
+import msgspec
+import numpy as np
 
 LONGEST = 120
 
@@ -54,3 +58,46 @@ def markdown(text: object, limit: int = LONGEST) -> str:
     'a&#124;b &lt;b&gt; \\*c\\*'
     """
     return _MARKUP.sub(lambda sign: _ENTITIES.get(sign[0], f"\\{sign[0]}"), plain(text, limit))
+
+
+def inert_json(value: Any) -> bytes:
+    r"""Write a value as JSON that is inert wherever it is pasted or printed.
+
+    Signs that mean something to HTML or to a terminal leave escaped: any JSON reader gets the same text back.
+
+    Examples
+    --------
+    >>> inert_json({"city": "<b>"})
+    b'{\n "city": "\\u003cb\\u003e"\n}\n'
+    """
+    text = msgspec.json.encode(_whole(msgspec.to_builtins(value, enc_hook=_plain_value))).decode()
+    return _ACTIVE.sub(_escaped, msgspec.json.format(text, indent=1)).encode() + b"\n"
+
+
+# In JSON these stand inside strings only. Delete and C1 controls reach terminals, bidirectional overrides
+# turn text around, line separators end a line of JavaScript.
+_ACTIVE = re.compile("[<>&\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
+
+
+def _escaped(match: re.Match[str]) -> str:
+    return f"\\u{ord(match.group()):04x}"
+
+
+def _whole(value: Any) -> Any:
+    """Replace lone surrogates, which a file name may bring along and UTF-8 cannot hold."""
+    if isinstance(value, str):
+        return value.encode(errors="replace").decode()
+    if isinstance(value, dict):
+        return {_whole(key): _whole(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_whole(item) for item in value]
+    return value
+
+
+def _plain_value(value: Any) -> Any:
+    """Turn what a recipe may hold into JSON: a NumPy number into a number, anything foreign into its text."""
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    return str(value)

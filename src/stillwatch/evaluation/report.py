@@ -6,14 +6,13 @@ every figure that a person sees. Every field that may be unknown has a default t
 
 from __future__ import annotations
 
-import re
 from typing import Any, Literal
 
 import msgspec
-import numpy as np
 
 from stillwatch.errors import ArtifactError
 from stillwatch.evaluation.fidelity import Fidelity
+from stillwatch.evaluation.inert import inert_json
 from stillwatch.evaluation.quality import Change, Quality
 from stillwatch.evaluation.series import Curves, Histogram, Scatter
 from stillwatch.evaluation.speed import Speed
@@ -83,10 +82,10 @@ class CalibrationFacts(msgspec.Struct, frozen=True, kw_only=True):
         return tuple(table[rate] for rate in sorted(table, reverse=True))
 
 
-class EpochFidelity(msgspec.Struct, frozen=True, kw_only=True):
-    """Rank agreement on held-out rows after an epoch of training."""
+class TrainingCheck(msgspec.Struct, frozen=True, kw_only=True):
+    """Rank agreement on held-out rows after some steps of training."""
 
-    epoch: int
+    step: int
     spearman: float
 
 
@@ -132,19 +131,15 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     calibration: CalibrationFacts | None = None
     histogram: Histogram | None = None  # of the student's scores
     scatter: Scatter | None = None
-    epochs: tuple[EpochFidelity, ...] = ()
+    checks: tuple[TrainingCheck, ...] = ()
     steps: tuple[StepTime, ...] = ()
     warnings: tuple[str, ...] = ()
     reproduction: Reproduction | None = None
 
 
 def encode_report(report: Report) -> bytes:
-    """Write a report as JSON that is inert wherever it is pasted or printed.
-
-    Signs that mean something to HTML or to a terminal leave escaped: any JSON reader gets the same text back.
-    """
-    text = msgspec.json.encode(_whole(msgspec.to_builtins(report, enc_hook=_plain_value))).decode()
-    return _ACTIVE.sub(_escaped, msgspec.json.format(text, indent=1)).encode() + b"\n"
+    """Write a report as JSON that is inert wherever it is pasted or printed."""
+    return inert_json(report)
 
 
 def decode_report(data: bytes) -> Report:
@@ -159,32 +154,3 @@ def decode_report(data: bytes) -> Report:
         return msgspec.json.decode(data, type=Report)
     except (msgspec.MsgspecError, UnicodeDecodeError) as exc:
         raise ArtifactError(f"report.json is not a report that this version can read: {exc}.") from exc
-
-
-# In JSON these stand inside strings only. Delete and C1 controls reach terminals, bidirectional overrides
-# turn text around, line separators end a line of JavaScript.
-_ACTIVE = re.compile("[<>&\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
-
-
-def _escaped(match: re.Match[str]) -> str:
-    return f"\\u{ord(match.group()):04x}"
-
-
-def _whole(value: Any) -> Any:
-    """Replace lone surrogates, which a file name may bring along and UTF-8 cannot hold."""
-    if isinstance(value, str):
-        return value.encode(errors="replace").decode()
-    if isinstance(value, dict):
-        return {_whole(key): _whole(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_whole(item) for item in value]
-    return value
-
-
-def _plain_value(value: Any) -> Any:
-    """Turn what a recipe may hold into JSON: a NumPy number into a number, anything foreign into its text."""
-    if isinstance(value, np.generic):
-        return value.item()
-    if isinstance(value, np.ndarray):
-        return value.tolist()
-    return str(value)

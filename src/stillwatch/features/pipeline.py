@@ -1,18 +1,20 @@
 """From rows to the feature matrix, in NumPy and as graph nodes.
 
 The matrix is assembled from a `Code`: the columns in a form in which a new, valid row can be made by changing one of them
-(`knowledge.transfer` does that). Order of the features: varying numbers, constant numbers, missing indicators, categories.
+(`knowledge.transfer` does that). Order of the features: varying numbers, constant numbers, missing indicators, categories,
+timestamps with their indicators.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stillwatch.features.category import Categories, fit_categories
 from stillwatch.features.number import Numbers, fit_numbers, needs_float64, robust_scale
+from stillwatch.features.timestamp import Timestamps, fit_timestamps
 from stillwatch.graph import Graph
 from stillwatch.table.pack import Layout, Rows
 from stillwatch.table.schema import Schema
@@ -32,12 +34,19 @@ class Code:
         (n, a) bool: number columns that may be missing.
     category
         (n, m) int64: codes.
+    time
+        (n, t) int64: microseconds UTC, `MISSING_TIME` where missing. None given: no such column.
     """
 
     u: NDArray[np.float32]
     differs: NDArray[np.float32]
     absent: NDArray[np.bool_]
     category: NDArray[np.int64]
+    time: NDArray[np.int64] = field(default_factory=lambda: np.empty((0, 0), dtype=np.int64))
+
+    def __post_init__(self) -> None:
+        if self.time.shape == (0, 0):
+            object.__setattr__(self, "time", np.empty((len(self.u), 0), dtype=np.int64))
 
     def __len__(self) -> int:
         return len(self.u)
@@ -45,11 +54,13 @@ class Code:
     @property
     def width(self) -> int:
         """Number of coded columns."""
-        return sum(part.shape[1] for part in (self.u, self.differs, self.absent, self.category))
+        return sum(part.shape[1] for part in (self.u, self.differs, self.absent, self.category, self.time))
 
     def take(self, index: NDArray[np.int64]) -> Code:
         """Rows at `index`."""
-        return Code(self.u[index], self.differs[index], self.absent[index], self.category[index])
+        return Code(
+            self.u[index], self.differs[index], self.absent[index], self.category[index], self.time[index]
+        )
 
 
 @dataclass(frozen=True)
@@ -60,7 +71,7 @@ class Features:
     ----------
     layout
         which column stands where in the graph's inputs.
-    numbers, categories
+    numbers, categories, timestamps
         the steps, None where the table has no such column.
     """
 
@@ -68,6 +79,7 @@ class Features:
     layout: Layout
     numbers: Numbers | None
     categories: Categories | None
+    timestamps: Timestamps | None = None
 
     def encode(self, rows: Rows) -> Code:
         """Rows in model units."""
@@ -82,7 +94,7 @@ class Features:
             absent = self.numbers.absent(d)
         if self.categories is not None:
             category = self.categories.codes(rows.texts)
-        return Code(u, differs, absent, category)
+        return Code(u, differs, absent, category, rows.times)
 
     def assemble(self, code: Code) -> NDArray[np.float32]:
         """(n, d) float32 feature matrix, always finite: what teachers and students see."""
@@ -91,6 +103,8 @@ class Features:
             blocks += [self.squash(code.u), code.differs, code.absent.astype(np.float32)]
         if self.categories is not None:
             blocks.append(self.categories.one_hot(code.category))
+        if self.timestamps is not None:
+            blocks.append(self.timestamps.features(code.time))
         return np.ascontiguousarray(np.concatenate(blocks, axis=1))
 
     def squash(self, u: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -123,6 +137,8 @@ class Features:
             guard = written.guard
         if self.categories is not None:
             blocks.append(self.categories.write(graph, graph.input("txt", len(self.layout.txt))))
+        if self.timestamps is not None:
+            blocks += self.timestamps.write(graph, graph.input("time", len(self.layout.time)))
         matrix = blocks[0] if len(blocks) == 1 else graph.add("Concat", *blocks, axis=1)
         return matrix, guard
 
@@ -137,7 +153,10 @@ def fit_features(rows: Rows, schema: Schema) -> Features:
     narrow = len(wide) - sum(wide)
     return Features(
         schema=schema,
-        layout=Layout(num=tuple(names[:narrow]), num64=tuple(names[narrow:]), txt=schema.texts),
+        layout=Layout(
+            num=tuple(names[:narrow]), num64=tuple(names[narrow:]), txt=schema.texts, time=schema.times
+        ),
         numbers=fit_numbers(rows.numbers[:, order], [scales[i] for i in order], sum(wide)) if order else None,
         categories=fit_categories(rows.texts, schema.missing) if schema.texts else None,
+        timestamps=fit_timestamps(rows.times) if schema.times else None,
     )

@@ -8,7 +8,7 @@ keep to values that exist, and constants and missing values change as a whole.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -54,7 +54,7 @@ class Parents:
     def with_f(self, base: Code, f: NDArray[np.floating]) -> Code:
         """`base` with its numbers replaced."""
         u = self.features.unsquash(f.astype(np.float32))
-        return Code(u, base.differs, base.absent, base.category)
+        return replace(base, u=u)
 
 
 def parents_of(code: Code, features: Features) -> Parents:
@@ -95,11 +95,8 @@ def swap_discrete(parents: Parents, n: int, rng: np.random.Generator) -> Code:
     rate = rng.uniform(0, 0.3, size=(n, 1)) * (rng.random((n, 1)) < 0.7)
     numbers = (rng.random(base.u.shape) < rate) & parents.discrete
     texts = rng.random(base.category.shape) < rate
-    return Code(
-        np.where(numbers, other.u, base.u),
-        base.differs,
-        base.absent,
-        np.where(texts, other.category, base.category),
+    return replace(
+        base, u=np.where(numbers, other.u, base.u), category=np.where(texts, other.category, base.category)
     )
 
 
@@ -123,7 +120,7 @@ def extreme(parents: Parents, n: int, rng: np.random.Generator) -> Code:
     reach = np.exp(rng.uniform(np.log(low), np.log(np.maximum(1.2, 2 * low)), size=base.u.shape))
     sign = rng.choice([-1.0, 1.0], size=base.u.shape)
     u = np.where(chosen, reach * sign, base.u).astype(np.float32)
-    return Code(u, base.differs, base.absent, base.category)
+    return replace(base, u=u)
 
 
 def box(parents: Parents, n: int, rng: np.random.Generator) -> Code:
@@ -132,21 +129,23 @@ def box(parents: Parents, n: int, rng: np.random.Generator) -> Code:
     low, high = parents.f.min(axis=0), parents.f.max(axis=0)
     margin = 0.1 * (high - low)
     f = rng.uniform(low - margin, high + margin, size=base.u.shape)
+    base = replace(base, time=_any_time(parents, n, rng))
     return parents.with_f(base, np.where(parents.discrete, parents.features.squash(base.u), f))
 
 
 def flip(parents: Parents, n: int, rng: np.random.Generator) -> Code:
     """Rows with a few categories, constants or missing values changed to anything they can be."""
     base = parents.code.take(_pick(parents, n, rng))
-    m, c, a = base.category.shape[1], base.differs.shape[1], base.absent.shape[1]
-    if m + c + a == 0:
+    m, c, a, t = (part.shape[1] for part in (base.category, base.differs, base.absent, base.time))
+    if m + c + a + t == 0:
         return jitter(parents, n, rng)
-    chosen = _sparse((n, m + c + a), rng)
+    chosen = _sparse((n, m + c + a + t), rng)
     anything = (rng.random((n, m)) * np.array(parents.widths, dtype=np.float64)).astype(np.int64)
     category = np.where(chosen[:, :m], anything, base.category)
     differs = np.where(chosen[:, m : m + c], np.float32(DIFFERS) - base.differs, base.differs)
-    absent = base.absent ^ chosen[:, m + c :]
-    return blank(parents, Code(base.u, differs, absent, category))
+    absent = base.absent ^ chosen[:, m + c : m + c + a]
+    time = np.where(chosen[:, m + c + a :], _any_time(parents, n, rng), base.time)
+    return blank(parents, Code(base.u, differs, absent, category, time))
 
 
 def blank(parents: Parents, code: Code) -> Code:
@@ -156,7 +155,7 @@ def blank(parents: Parents, code: Code) -> Code:
         return code
     u = code.u.copy()
     u[:, numbers.missing] = np.where(code.absent, 0, u[:, numbers.missing])
-    return Code(u, code.differs, code.absent, code.category)
+    return replace(code, u=u)
 
 
 KINDS: dict[str, Draw] = {
@@ -190,6 +189,7 @@ def concatenate(codes: list[Code]) -> Code:
         np.concatenate([c.differs for c in codes]),
         np.concatenate([c.absent for c in codes]),
         np.concatenate([c.category for c in codes]),
+        np.concatenate([c.time for c in codes]),
     )
 
 
@@ -205,12 +205,21 @@ def _sparse(shape: tuple[int, int], rng: np.random.Generator) -> NDArray[np.bool
     return chosen
 
 
+def _any_time(parents: Parents, n: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    stamps = parents.features.timestamps
+    return np.empty((n, 0), dtype=np.int64) if stamps is None else stamps.anywhen(n, rng)
+
+
 def _blend(a: Code, b: Code, share: NDArray[np.float64], rng: np.random.Generator) -> Code:
     def mix(x: NDArray[Any], y: NDArray[Any]) -> NDArray[Any]:
         return np.where(rng.random(x.shape) < share, y, x)
 
     return Code(
-        mix(a.u, b.u), mix(a.differs, b.differs), mix(a.absent, b.absent), mix(a.category, b.category)
+        mix(a.u, b.u),
+        mix(a.differs, b.differs),
+        mix(a.absent, b.absent),
+        mix(a.category, b.category),
+        mix(a.time, b.time),
     )
 
 
@@ -222,4 +231,4 @@ def _shuffled(parents: Parents, n: int, rng: np.random.Generator) -> Code:
         return np.take_along_axis(x, rows, axis=0)
 
     c = parents.code
-    return Code(shuffle(c.u), shuffle(c.differs), shuffle(c.absent), shuffle(c.category))
+    return Code(shuffle(c.u), shuffle(c.differs), shuffle(c.absent), shuffle(c.category), shuffle(c.time))

@@ -17,7 +17,7 @@ def inspect(
     key: Iterable[str] = (),
     kinds: Mapping[str, Kind] | None = None,
     missing: Iterable[str] = MISSING_TOKENS,
-    decimal: DecimalMark = ".",
+    decimal: DecimalMark | None = None,
 ) -> Schema:
     """Kind and role of every column, with the reason for each; hand it to `distill(schema=...)`, changed or not.
 
@@ -32,7 +32,7 @@ def inspect(
     missing
         texts that mean a missing value.
     decimal
-        decimal mark of numbers written as text, "." or ",".
+        decimal mark of numbers written as text, "." or ","; None: found out.
 
     Examples
     --------

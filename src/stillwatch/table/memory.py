@@ -32,15 +32,15 @@ def column_of(values: Sequence[Any], name: str) -> pa.Array:
     """
     try:
         return pa.array(values, from_pandas=True)
-    except (pa.ArrowException, OverflowError, UnicodeError):
-        pass
+    except (pa.ArrowException, OverflowError, TypeError, ValueError):
+        pass  # Decimal("Infinity") is a TypeError to Arrow
     try:
         if all(isinstance(value, _NUMBERS) for value in values):
             return pa.array([_AS_IT_IS.number(value) for value in values], pa.float64(), from_pandas=True)
         return pa.array([_text(value) for value in values], pa.string())
     except UnreadTypeError as exc:
         raise TableError(
-            f"column {shown(name)} holds objects of type {exc} among others. Make them numbers or text.",
+            f"column {shown(name)} holds values that are neither numbers nor text ({exc}). Make them so.",
             column=name,
         ) from exc
     except (WrongValueError, UnicodeError) as exc:

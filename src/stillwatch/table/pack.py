@@ -16,13 +16,22 @@ category
     came as 443, 443.0, "443" or "443.0"; other numbers the shortest that reads back as the same value of
     their type; booleans, and the words true/false in any case, are "true" and "false". Bytes must be UTF-8.
     Refused: more than 10,000 characters, a NUL character, half of a surrogate pair.
+timestamp
+    Microseconds since 1970 in UTC. Typed timestamps, dates (midnight), datetime objects; text in ISO 8601, year
+    first: "2024-03-01", "2024-03-01T12:30", "2024-03-01 12:30:05.25", with or without "Z" or "+01:00" behind the
+    time, and the same with slashes in the date; whole numbers, also as text, are microseconds. What names no zone
+    is in the column's zone, UTC by default: where clocks go back, the first of the two hours; where they go forward,
+    as if they had not yet. Parts of a microsecond are dropped. What lies beyond int64 becomes its first or last value.
 columns
     Go by name, in any order; columns that the schema does not need are ignored, a missing or a doubled one is
     an error. Without names (arrays, tuples) they go by position: all feature columns of the schema, or all
     its columns.
 types
-    Integers, floats, decimals, booleans, text, bytes, nulls, and dictionaries of these. Dates, times, lists
-    and structs are errors that say what to do.
+    number, category, boolean: integers, floats and decimals of any width, booleans, text, bytes, nulls; durations
+    (timedelta) and times of day, which are numbers of seconds, the latter since midnight. timestamp: timestamps of
+    any unit and zone, dates, text, integers, whole floats, nulls. Dictionaries (pandas and polars categories), runs, views
+    and nullable types hold these as their plain forms do; an extension type stands for the type that it stores.
+    Lists, structs, maps, intervals of months, complex numbers and other objects are errors that say what to do.
 """
 
 from __future__ import annotations
@@ -38,7 +47,15 @@ from stillwatch.errors import SchemaError, TableError
 from stillwatch.table.memory import is_plain, number_column, table_of_objects
 from stillwatch.table.rows import Layout, Rows
 from stillwatch.table.schema import Schema, did_you_mean, listed
-from stillwatch.table.values import Kind, Parsed, UnreadTypeError, ValueRules, WrongValueError, shown
+from stillwatch.table.values import (
+    NESTED,
+    Kind,
+    Parsed,
+    UnreadTypeError,
+    ValueRules,
+    WrongValueError,
+    shown,
+)
 
 __all__ = ["Layout", "Packer", "Rows"]
 
@@ -64,6 +81,11 @@ _WRONG: dict[Kind, tuple[str, str, str]] = {
         "are not clean text",
         "Text must be UTF-8, at most 10,000 characters and without NUL. Clean it, or ignore the column.",
     ),
+    "timestamp": (
+        "is not a timestamp",
+        "are not timestamps",
+        "Write it as 2024-12-31T23:59:59Z, year first, add it to the missing tokens, or declare the column a category.",
+    ),
 }
 _COMMA = "Declare decimal=',' if commas are decimal marks, otherwise clean it."
 _LABEL = "A label must be 1 (or true, yes) for an anomaly and 0 (or false, no) for a normal row."
@@ -82,7 +104,8 @@ class Packer:
         self.schema = schema
         self.rules = ValueRules(schema.missing, schema.decimal)
         self._kinds: dict[str, Kind] = {column.name: column.kind for column in schema.features}
-        self._numbers, self._texts = schema.numbers, schema.texts
+        self._numbers, self._texts, self._times = schema.numbers, schema.texts, schema.times
+        self._zones = {column.name: column.zone for column in schema.features}
         self._features = tuple(self._kinds)
         self._columns = tuple(column.name for column in schema.columns)
 
@@ -111,6 +134,8 @@ class Packer:
                 rows.numbers[start:stop, j] = self._column(name, piece.column(name), first_row + start)
             for j, name in enumerate(self._texts):
                 rows.texts[start:stop, j] = self._column(name, piece.column(name), first_row + start)
+            for j, name in enumerate(self._times):
+                rows.times[start:stop, j] = self._column(name, piece.column(name), first_row + start)
             start = stop
         return rows
 
@@ -135,10 +160,11 @@ class Packer:
         numbers = x if names == self._numbers else x[:, [place[name] for name in self._numbers]]
         with np.errstate(over="ignore"):  # long doubles beyond float64
             numbers = self.rules.blanked(numbers.astype(np.float64, copy=False))
-        texts = self._empty(len(x)).texts
-        for j, name in enumerate(self._texts):
-            texts[:, j] = self._column(name, number_column(x[:, place[name]]), first_row)
-        return Rows(numbers, texts)
+        rows = self._empty(len(x))
+        for part, wanted in ((rows.texts, self._texts), (rows.times, self._times)):
+            for j, name in enumerate(wanted):
+                part[:, j] = self._column(name, number_column(x[:, place[name]]), first_row)
+        return Rows(numbers, rows.texts, rows.times)
 
     def row(self, row: Mapping[str, Any] | Sequence[Any] | NDArray[Any], number: int = 1) -> Rows:
         """Pack one row: by name (dict), or by position (tuple, list, 1-D array).
@@ -161,6 +187,7 @@ class Packer:
         try:
             numbers = [by_name[name] for name in self._numbers]
             texts = [by_name[name] for name in self._texts]
+            times = [by_name[name] for name in self._times]
         except KeyError:
             self._check_names(by_name)
             raise
@@ -173,7 +200,8 @@ class Packer:
             packed = np.array([self._values(self._numbers, numbers, number)])
         words = np.empty((1, len(texts)), dtype=np.object_)
         words[0] = self._values(self._texts, texts, number)
-        return Rows(packed, words)
+        instants = np.array([self._values(self._times, times, number)], dtype=np.int64)
+        return Rows(packed, words, instants)
 
     def label(self, batch: pa.RecordBatch | pa.Table) -> NDArray[np.float64]:
         """Labels of Arrow rows: (n,) 1 = anomaly, 0 = normal, NaN = missing.
@@ -196,8 +224,11 @@ class Packer:
         return tuple(name for name in names if name not in self._columns)
 
     def _empty(self, rows: int) -> Rows:
-        texts = np.empty((rows, len(self._texts)), dtype=np.object_)
-        return Rows(np.empty((rows, len(self._numbers))), texts)
+        return Rows(
+            np.empty((rows, len(self._numbers))),
+            np.empty((rows, len(self._texts)), dtype=np.object_),
+            np.empty((rows, len(self._times)), dtype=np.int64),
+        )
 
     def _check_names(self, names: Iterable[str]) -> None:
         _check_names(self._features, list(names))
@@ -206,7 +237,8 @@ class Packer:
         try:
             values, wrong = self._parsed(name, array)
         except UnreadTypeError as exc:
-            raise _unread(name, exc) from exc
+            present = array.is_valid().to_numpy(zero_copy_only=False)
+            raise _unread(name, exc, first_row + int(present.argmax())) from exc
         if wrong is not None:
             at = int(wrong.argmax())
             self._refuse(name, array[at].as_py(), first_row + at, int(wrong.sum()), len(array))
@@ -216,6 +248,8 @@ class Packer:
         kind = self._kinds[name]
         if kind == "number":
             return self.rules.numbers(array)
+        if kind == "timestamp":
+            return self.rules.times(array, self._zones[name])
         return self.rules.booleans(array) if kind == "boolean" else self.rules.texts(array)
 
     def _values(self, names: tuple[str, ...], values: list[Any], row: int) -> list[Any]:
@@ -226,11 +260,13 @@ class Packer:
         try:
             if kind == "number":
                 return self.rules.number(value)
+            if kind == "timestamp":
+                return self.rules.time(value, self._zones[name])
             return self.rules.boolean(value) if kind == "boolean" else self.rules.text(value)
         except WrongValueError:
             self._refuse(name, value, row, 1, 1)
         except UnreadTypeError as exc:
-            raise _unread(name, exc) from exc
+            raise _unread(name, exc, row) from exc
 
     def _refuse(self, name: str, value: Any, row: int, wrong: int, rows: int) -> NoReturn:
         one, many, advice = _WRONG[self._kinds[name]]
@@ -246,7 +282,7 @@ class Packer:
         try:
             values, wrong = self.rules.booleans(array)
         except UnreadTypeError as exc:
-            raise SchemaError(f"the label column {shown(name)} has type {exc}. {_LABEL}") from exc
+            raise SchemaError(f"the label column {shown(name)} holds {exc}. {_LABEL}") from exc
         strange = ~((values == 0) | (values == 1) | np.isnan(values))
         if wrong is not None:
             strange |= wrong
@@ -295,9 +331,16 @@ def _check_names(needed: Sequence[str], names: list[str]) -> None:
                 raise SchemaError(f"column {shown(name)} stands {names.count(name)} times. Keep one of them.")
 
 
-def _unread(name: str, exc: UnreadTypeError) -> TableError:
+def _unread(name: str, exc: UnreadTypeError, row: int) -> TableError:
+    if str(exc) == NESTED:
+        return TableError(
+            f"column {shown(name)} holds {NESTED} (first at row {row:,}). "
+            "Give each value in them its own column, or ignore the column.",
+            column=name,
+            row=row,
+        )
     return TableError(
-        f"column {shown(name)}: type {exc} is not read; numbers, text and true/false are. "
-        "Make it one of these (a date, for example, the hour or the seconds since), or ignore the column.",
+        f"column {shown(name)}: {exc} is not read; numbers, text, true/false and, declared a timestamp, points in time "
+        "are. Make it one of these, or ignore the column.",
         column=name,
     )

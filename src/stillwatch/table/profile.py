@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.types as pt
 from numpy.typing import NDArray
 
+from stillwatch.table.timestamp import is_temporal
 from stillwatch.table.values import (
     PAIRS,
     Kind,
@@ -18,6 +19,7 @@ from stillwatch.table.values import (
     ValueRules,
     decoded,
     is_bytes,
+    is_span,
     is_text,
     shown,
     trim,
@@ -29,7 +31,10 @@ ID_WHOLE = 0.99  # the same for whole numbers, which more often differ by nature
 ID_LEAST_ROWS = 50
 MOST_DISTINCT = 100_000  # values remembered per column
 
+_PROBE = 100  # values looked at before all others are
+
 _DECIMAL_COMMA = r"^\s*[+-]?[0-9]+,[0-9]+([eE][+-]?[0-9]+)?\s*$"
+_THOUSANDS = r"^\s*[+-]?[1-9][0-9]{0,2},[0-9]{3}\s*$"
 
 
 class Judgement(NamedTuple):
@@ -43,6 +48,13 @@ class Judgement(NamedTuple):
         whether that is because nearly all values differ.
     comma
         whether most values are numbers with a decimal comma.
+    thousands
+        whether all commas in numbers may as well set thousands apart, as in 1,500.
+    point
+        whether text holds a number with a decimal point.
+    example
+        the first value that is no number, for messages. It never stands in `reason`, which is stored with a model: it may be
+        one person's.
     """
 
     kind: Kind
@@ -50,6 +62,9 @@ class Judgement(NamedTuple):
     aside: str = ""
     id_like: bool = False
     comma: bool = False
+    thousands: bool = False
+    point: bool = False
+    example: str = ""
 
 
 class ColumnProfile:
@@ -57,9 +72,11 @@ class ColumnProfile:
 
     def __init__(self, rules: ValueRules) -> None:
         self.rules = rules
-        self.rows = self.numbers = self.others = self.commas = 0
+        self.rows = self.numbers = self.others = self.commas = self.thousands = 0
+        self.point = False
+        self.stamps = 0  # points in time, of such a type or as text in ISO 8601; counted while all others are
         self.unread: str | None = None  # an Arrow type that no rule covers
-        self.first_other = ""
+        self.first_other, self.first_row = "", 0
         self.logical = True  # every value so far has the boolean type
         self.whole = True  # every number so far is whole and written without a point
         self.low, self.high = np.inf, -np.inf
@@ -73,6 +90,12 @@ class ColumnProfile:
         if self.unread or pt.is_null(array.type):
             return
         array = decoded(array)
+        if is_temporal(array.type):
+            self.others += len(array) - array.null_count
+            self.stamps += len(array) - array.null_count
+            self.logical = self.whole = False
+            self.words = None
+            return
         try:
             values, wrong = self.rules.numbers(array)
         except UnreadTypeError as exc:
@@ -98,29 +121,47 @@ class ColumnProfile:
         if self.zero_one:
             self.zero_one = bool(((numbers == 0) | (numbers == 1)).all())
         if self.whole:
-            self.whole = not pt.is_floating(array.type) and bool((numbers == np.floor(numbers)).all())
-        if self.whole and is_text(array.type) and not is_bytes(array.type):
-            self.whole = not pc.any(pc.match_substring(array, "," if self.rules.comma else ".")).as_py()
+            measured = pt.is_floating(array.type) or is_span(array.type)
+            self.whole = not measured and bool((numbers == np.floor(numbers)).all())
+        if is_text(array.type) and not is_bytes(array.type) and (self.whole or not self.point):
+            marked = bool(pc.any(pc.match_substring(array, "," if self.rules.comma else ".")).as_py())
+            self.whole &= not marked
+            self.point |= marked
 
     def _add_others(self, array: pa.Array, wrong: NDArray[np.bool_], first_row: int) -> None:
         if not self.others:
             at = int(wrong.argmax())
-            self.first_other = f"{shown(array[at].as_py())} at row {first_row + at:,}"
-        self.others += int(wrong.sum())
+            self.first_other, self.first_row = shown(array[at].as_py()), first_row + at
         others = array.filter(pa.array(wrong))
+        if self.stamps == self.others:
+            self.stamps += self._stamps(others)
+        self.others += len(others)
         if not is_bytes(array.type):
             self.commas += pc.sum(pc.match_substring_regex(others, _DECIMAL_COMMA)).as_py()
+            self.thousands += pc.sum(pc.match_substring_regex(others, _THOUSANDS)).as_py()
         if self.words is not None:
             self.words |= {trim(str(text)).lower() for text in others.unique().to_pylist()}
             if len(self.words) > 2:
                 self.words = None
 
+    def _stamps(self, others: pa.Array) -> int:
+        """Count texts that are ISO 8601, with dashes: what has slashes may mean day or month, and must be declared."""
+        first = others[:_PROBE]
+        for part in (first, others[_PROBE:]):
+            _, wrong = self.rules.times(part)
+            slashed = (
+                False if is_bytes(part.type) else pc.any(pc.match_substring(part, "/"), min_count=0).as_py()
+            )
+            if wrong is not None or slashed:
+                return 0
+        return len(others)
+
     def judge(self) -> Judgement:
         """Kind of the column, and whether it should be set aside."""
         present = self.numbers + self.others
         if self.unread:
-            aside = "this type is not read: make it numbers or text to use it"
-            return Judgement("category", f"type {self.unread}", aside)
+            aside = "that is not read: make it numbers or text to use it"
+            return Judgement("category", f"holds {self.unread}", aside)
         if not present:
             return Judgement(
                 "number", f"all {self.rows:,} values are missing", "there is nothing to learn from"
@@ -128,17 +169,26 @@ class ColumnProfile:
         kind, reason = self._kind(present)
         if self.rows > present:
             reason += f", {self.rows - present:,} missing"
-        comma = self.commas > 0 and self.numbers + self.commas >= MOSTLY * present
+        judgement = Judgement(
+            kind,
+            reason,
+            comma=self.commas > 0 and self.numbers + self.commas >= MOSTLY * present,
+            thousands=self.thousands == self.commas,
+            point=self.point,
+            example=f"{self.first_other} at row {self.first_row:,}",
+        )
         countable = kind == "category" or (kind == "number" and self.whole)
         least = ID_TEXT if kind == "category" else ID_WHOLE
         if countable and self.distinct.rows >= ID_LEAST_ROWS and self.distinct.share >= least:
             aside = f"{self.distinct} values differ, as in an id: declare its kind to use it"
-            return Judgement(kind, reason, aside, id_like=True, comma=comma)
-        return Judgement(kind, reason, comma=comma)
+            return judgement._replace(aside=aside, id_like=True)
+        return judgement
 
     def _kind(self, present: int) -> tuple[Kind, str]:
         if self.logical:
             return "boolean", "true or false"
+        if self.others == self.stamps == present:
+            return "timestamp", f"all {present:,} values are points in time"
         if not self.others:
             if self.zero_one and self.low < self.high:
                 return "boolean", "only 0 and 1"
@@ -148,8 +198,8 @@ class ColumnProfile:
             return "boolean", "only " + " and ".join(shown(word) for word in sorted(self.words))
         if self.numbers >= MOSTLY * present:
             return "category", (
-                f"text, though {self.numbers:,} of {present:,} values are numbers; the first other is "
-                f"{self.first_other} (to use it as a number, clean these or add them to the missing tokens)"
+                f"text, though {self.numbers:,} of {present:,} values are numbers; the first other is at row "
+                f"{self.first_row:,} (to use it as a number, clean these or add them to the missing tokens)"
             )
         return "category", f"text, {self.distinct.number} distinct values"
 

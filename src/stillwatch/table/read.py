@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from stillwatch.errors import SchemaError, TableError
 from stillwatch.table.files import File, open_file
+from stillwatch.table.folder import files_in, with_keys
 from stillwatch.table.memory import (
     batches_of_numbers,
     is_plain,
@@ -23,6 +24,7 @@ from stillwatch.table.memory import (
     table_of_stream,
 )
 from stillwatch.table.schema import did_you_mean, refuse_duplicates
+from stillwatch.table.standard_input import DASH, TITLE, copied
 from stillwatch.table.values import shown
 
 BATCH = 65_536  # rows
@@ -62,15 +64,22 @@ class Source:
             yield pa.RecordBatch.from_arrays([pa.nulls(0) for _ in self.names], names=list(self.names))
 
 
-def open_source(data: Any) -> Source:
-    """Open files, a dataframe, an Arrow table, an array or a list of dicts.
+def open_source(data: Any, *, delimiter: str | None = None, encoding: str | None = None) -> Source:
+    """Open files, a folder, standard input, a dataframe, an Arrow table, an array or a list of dicts.
+
+    Every function that takes rows opens them so by itself; call this where a text file needs a word of explanation.
 
     Parameters
     ----------
     data
-        a path, a glob or a list of paths (CSV, CSV.gz, TSV, Parquet; all with the same columns); pandas,
-        polars or anything else with `__arrow_c_stream__`; a 2-D NumPy array; a list of dicts. A path that
-        exists is never a glob.
+        a path, a glob, a folder or a list of paths (CSV, TSV and NDJSON, also gzipped, Parquet, Arrow IPC; all
+        with the same columns), "-" for standard input; pandas, polars or anything else with
+        `__arrow_c_stream__`; a 2-D NumPy array; a list of dicts. A path that exists is never a glob, and no
+        path is an address. Folders in a folder that are named key=value become columns.
+    delimiter
+        what stands between the fields of a text file, one character; None: found out from the header.
+    encoding
+        of a text file, such as "cp1252" or "utf-16"; None: UTF-8.
 
     Raises
     ------
@@ -79,10 +88,15 @@ def open_source(data: Any) -> Source:
     SchemaError
         a column name stands twice, or files differ in their columns.
     """
+    opened = _source_of_files(data, delimiter, encoding)
+    if opened is not None:
+        return opened
+    if delimiter is not None or encoding is not None:
+        raise TableError(
+            f"delimiter and encoding are for files, but an object of type {type(data).__name__} came."
+        )
     if isinstance(data, Source):
         return data
-    if isinstance(data, str | os.PathLike):
-        return _of_files(_paths(os.fspath(data)), str(data))
     if isinstance(data, np.ndarray):
         return _of_array(data)
     if isinstance(data, pa.RecordBatch):
@@ -92,18 +106,36 @@ def open_source(data: Any) -> Source:
     if hasattr(data, "__arrow_c_stream__"):
         library = type(data).__module__.partition(".")[0]
         return _of_table(table_of_stream(data), f"{library} {type(data).__name__}")
-    if isinstance(data, Sequence) and data:
-        if all(isinstance(item, str | os.PathLike) for item in data):
-            return _of_files([Path(item) for item in data], f"list of {len(data):,} files")
-        if isinstance(data[0], Mapping):
-            return _of_table(table_of_records(data), "list of dicts")
+    if isinstance(data, Sequence) and data and isinstance(data[0], Mapping):
+        return _of_table(table_of_records(data), "list of dicts")
     what = (
         "an empty list" if isinstance(data, list) and not data else f"an object of type {type(data).__name__}"
     )
     raise TableError(
-        f"{what} came, expected a path, a glob, a list of paths, a dataframe, an Arrow table, "
+        f"{what} came, expected a path, a glob, a folder, a list of paths, a dataframe, an Arrow table, "
         "a 2-D NumPy array or a list of dicts."
     )
+
+
+def _source_of_files(data: Any, delimiter: str | None, encoding: str | None) -> Source | None:
+    """Open what stands in files; None: `data` is something else."""
+
+    def opened(path: Path, title: str = "") -> File:
+        return open_file(path, delimiter=delimiter, encoding=encoding, title=title)
+
+    if isinstance(data, str | os.PathLike):
+        text = os.fspath(data)
+        if text == DASH:
+            path, held = copied()
+            return _of_files([opened(path, TITLE)], TITLE, held)
+        if os.path.isdir(text):
+            folder = Path(text)
+            files = [with_keys(opened(path), folder) for path in files_in(folder)]
+            return _of_files(files, f"{text} ({len(files):,} files)")
+        return _of_files([opened(path) for path in _paths(text)], str(data))
+    if isinstance(data, Sequence) and data and all(isinstance(item, str | os.PathLike) for item in data):
+        return _of_files([opened(Path(item)) for item in data], f"list of {len(data):,} files")
+    return None
 
 
 def _paths(text: str) -> list[Path]:
@@ -116,18 +148,33 @@ def _paths(text: str) -> list[Path]:
     return files
 
 
-def _of_files(paths: list[Path], description: str) -> Source:
-    files = [open_file(path) for path in paths]
+def _of_files(files: list[File], description: str, held: object = None) -> Source:
+    """One source of all files; `held` lives as long as it does."""
     first = files[0]
     for other in files[1:]:
         _refuse_other_columns(first, other)
+    stamps = [_stamp(file) for file in files]
 
-    def read(size: int) -> Iterator[pa.RecordBatch]:
-        for file in files:
+    def read(size: int, _held: object = held) -> Iterator[pa.RecordBatch]:
+        for file, stamp in zip(files, stamps, strict=True):
+            _refuse_changed(file, stamp)
             for batch in file.batches(size):
                 yield batch.select(list(first.names))
+            _refuse_changed(file, stamp)
 
     return Source(first.names, description, True, read)
+
+
+def _stamp(file: File) -> tuple[int, ...]:
+    with file.place.explained():
+        about = file.place.path.stat()
+    return about.st_ino, about.st_size, about.st_mtime_ns
+
+
+def _refuse_changed(file: File, stamp: tuple[int, ...]) -> None:
+    """A file is read more than once: a change in between would mix two tables."""
+    if _stamp(file) != stamp:
+        raise TableError(f"{file.place.title} changed while it was being read. Run again when it rests.")
 
 
 def _refuse_other_columns(first: File, other: File) -> None:
@@ -139,7 +186,7 @@ def _refuse_other_columns(first: File, other: File) -> None:
         what = f"column {shown(added[0])} is one too many."
     else:
         return
-    raise SchemaError(f"{other.path}: {what} All files must have the columns of {first.path}.")
+    raise SchemaError(f"{other.place.title}: {what} All files must have the columns of {first.place.title}.")
 
 
 def _of_table(table: pa.Table, kind: str) -> Source:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
+
+from stillwatch.table.timestamp import MISSING_TIME
 
 
 @dataclass(frozen=True)
@@ -22,17 +24,24 @@ class Rows:
         (n, k) float64 in the order of `Schema.numbers`; NaN = missing, ±inf possible.
     texts
         (n, m) object array of str in the order of `Schema.texts`; "" = missing.
+    times
+        (n, t) int64 in the order of `Schema.times`, microseconds UTC; `MISSING_TIME` = missing. None given: no such column.
     """
 
     numbers: NDArray[np.float64]
     texts: NDArray[np.object_]
+    times: NDArray[np.int64] = field(default_factory=lambda: np.empty((0, 0), dtype=np.int64))
+
+    def __post_init__(self) -> None:
+        if self.times.shape == (0, 0):
+            object.__setattr__(self, "times", np.empty((len(self.numbers), 0), dtype=np.int64))
 
     def __len__(self) -> int:
         return len(self.numbers)
 
     def take(self, index: NDArray[np.integer[Any]] | NDArray[np.bool_] | slice) -> Rows:
         """Rows at `index`."""
-        return Rows(self.numbers[index], self.texts[index])
+        return Rows(self.numbers[index], self.texts[index], self.times[index])
 
     @staticmethod
     def concat(parts: Iterable[Rows]) -> Rows:
@@ -41,8 +50,16 @@ class Rows:
         if len(parts) == 1:
             return parts[0]
         return Rows(
-            np.concatenate([part.numbers for part in parts]), np.concatenate([part.texts for part in parts])
+            np.concatenate([part.numbers for part in parts]),
+            np.concatenate([part.texts for part in parts]),
+            np.concatenate([part.times for part in parts]),
         )
+
+    def nothing(self) -> NDArray[np.bool_]:
+        """(n,) whether all values of a row are missing."""
+        blank = [np.isnan(self.numbers), self.texts == "", self.times == MISSING_TIME]
+        nothing: NDArray[np.bool_] = np.logical_and.reduce(np.concatenate(blank, axis=1), axis=1)
+        return nothing
 
 
 class Layout(msgspec.Struct, frozen=True):
@@ -56,11 +73,14 @@ class Layout(msgspec.Struct, frozen=True):
         columns of `num64`, float64 [n, b]: values that need more than 24 bits.
     txt
         columns of `txt`, string [n, m].
+    time
+        columns of `time`, int64 [n, t]: microseconds UTC, all timestamp columns in the order of the schema.
     """
 
     num: tuple[str, ...]
     num64: tuple[str, ...]
     txt: tuple[str, ...]
+    time: tuple[str, ...] = ()
 
     def feed(self, rows: Rows, numbers: tuple[str, ...], texts: tuple[str, ...]) -> dict[str, NDArray[Any]]:
         """Fill the inputs of the graph; those without columns are left out.
@@ -79,6 +99,8 @@ class Layout(msgspec.Struct, frozen=True):
             inputs["num64"] = np.ascontiguousarray(_columns(rows.numbers, self.num64, numbers))
         if self.txt:
             inputs["txt"] = np.ascontiguousarray(_columns(rows.texts, self.txt, texts))
+        if self.time:
+            inputs["time"] = np.ascontiguousarray(rows.times)
         return inputs
 
 

@@ -11,6 +11,7 @@ import msgspec
 
 from stillwatch.errors import SchemaError, TableError
 from stillwatch.table.profile import ColumnProfile, Judgement
+from stillwatch.table.timestamp import zone_of
 from stillwatch.table.values import MISSING_TOKENS, DecimalMark, Kind, ValueRules, shown
 
 if TYPE_CHECKING:
@@ -27,17 +28,20 @@ class Column(msgspec.Struct, frozen=True, kw_only=True):
     Attributes
     ----------
     kind
-        "number", "category" (text from a set) or "boolean" (true or false, or the numbers 0 and 1).
+        "number", "category" (text from a set), "boolean" (true or false, or the numbers 0 and 1) or "timestamp".
     role
         "feature" (enters the model), "label" (1 = anomaly), "key" (goes along to the scores) or "ignore".
     reason
         why kind and role are what they are, in one plain sentence.
+    zone
+        of a timestamp column: where values are local that name no zone themselves, such as "Europe/Zurich"; "": UTC.
     """
 
     name: str
     kind: Kind
     role: Role = "feature"
     reason: str = ""
+    zone: str = ""
 
 
 class Schema(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,7 +57,7 @@ class Schema(msgspec.Struct, frozen=True, kw_only=True):
     Raises
     ------
     SchemaError
-        a name stands twice, a kind or role is unknown, there are two labels, or no feature column is left.
+        a name stands twice, a kind, role or zone is unknown, there are two labels, or no feature column is left.
 
     Examples
     --------
@@ -71,6 +75,7 @@ class Schema(msgspec.Struct, frozen=True, kw_only=True):
         for column in self.columns:
             _check_choice(f"column {shown(column.name)}: kind", column.kind, get_args(Kind))
             _check_choice(f"column {shown(column.name)}: role", column.role, get_args(Role))
+            _check_zone(column)
         _check_choice("decimal mark", self.decimal, get_args(DecimalMark))
         labels = [column.name for column in self.columns if column.role == "label"]
         if len(labels) > 1:
@@ -103,12 +108,17 @@ class Schema(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def numbers(self) -> tuple[str, ...]:
         """Names of the feature columns that are read as numbers: kind number or boolean."""
-        return tuple(column.name for column in self.features if column.kind != "category")
+        return tuple(column.name for column in self.features if column.kind in {"number", "boolean"})
 
     @property
     def texts(self) -> tuple[str, ...]:
         """Names of the feature columns that are read as text: kind category."""
         return tuple(column.name for column in self.features if column.kind == "category")
+
+    @property
+    def times(self) -> tuple[str, ...]:
+        """Names of the feature columns of kind timestamp."""
+        return tuple(column.name for column in self.features if column.kind == "timestamp")
 
     def with_roles(
         self,
@@ -160,8 +170,26 @@ class Schema(msgspec.Struct, frozen=True, kw_only=True):
         columns = list(self.columns)
         for i, column in enumerate(columns):
             if kind := kinds.get(column.name):
-                columns[i] = msgspec.structs.replace(column, kind=kind, reason=f"declared as {kind}")
+                zone = column.zone if kind == "timestamp" else ""
+                columns[i] = msgspec.structs.replace(
+                    column, kind=kind, reason=f"declared as {kind}", zone=zone
+                )
         return msgspec.structs.replace(self, columns=tuple(columns))
+
+    def with_zones(self, zones: Mapping[str, str]) -> Schema:
+        """Say in which zone timestamps are that name none themselves, by column; "" = UTC.
+
+        Raises
+        ------
+        SchemaError
+            a name or a zone is unknown, or the column is no timestamp.
+        """
+        refuse_unknown(zones, self._names)
+        columns = tuple(
+            msgspec.structs.replace(column, zone=zones.get(column.name, column.zone))
+            for column in self.columns
+        )
+        return msgspec.structs.replace(self, columns=columns)
 
     @property
     def _names(self) -> tuple[str, ...]:
@@ -176,11 +204,11 @@ def infer_schema(
     key: Iterable[str] = (),
     kinds: Mapping[str, Kind] | None = None,
     missing: Iterable[str] = MISSING_TOKENS,
-    decimal: DecimalMark = ".",
+    decimal: DecimalMark | None = None,
 ) -> Schema:
     """Kinds and roles of a table's columns, from one pass over its rows.
 
-    Columns that are missing throughout, of a type that is not read (dates, lists), or, where columns have
+    Columns that are missing throughout, of a type that is not read (lists, objects), or, where columns have
     names, whose values nearly all differ (ids) are set aside with a reason. Constant columns stay features.
 
     Parameters
@@ -190,13 +218,14 @@ def infer_schema(
     kinds
         kinds that the caller knows better; such a column is never set aside.
     missing, decimal
-        see `Schema`.
+        see `Schema`. The decimal mark is found out where it is None: the comma, where some column holds numbers that
+        only a decimal comma explains and no text holds a number with a point.
 
     Raises
     ------
     SchemaError
-        a name or a kind is unknown, no feature column is left, or a column holds numbers with a decimal comma
-        while `decimal` is the point.
+        a name or a kind is unknown, no feature column is left, or a column may hold numbers with a decimal comma
+        while that is not certain, or `decimal` is the point.
     TableError
         the table has no rows, or cannot be read.
     """
@@ -204,12 +233,16 @@ def infer_schema(
     ignore, key = _names(ignore), _names(key)
     aside = {*ignore, *key, *_names(label)}
     refuse_unknown((*kinds, *aside), source.names)
-    found = _judgements(source, ValueRules(missing, decimal))
+    found = _judgements(source, ValueRules(missing, decimal or "."))
     commas = [name for name, column in found.items() if column.comma and name not in {*kinds, *aside}]
+    certain = any(not found[name].thousands for name in commas)
+    if decimal is None and certain and not any(column.point for column in found.values()):
+        decimal, commas = ",", []
+        found = _judgements(source, ValueRules(missing, decimal))
     if commas:
         name = commas[0]
         raise SchemaError(
-            f"column {shown(name)} holds numbers with a decimal comma ({found[name].reason}). "
+            f"column {shown(name)} holds numbers with a decimal comma (first: {found[name].example}). "
             f"Declare decimal=',', or the kind of {listed(commas)}: 'category' if these are no numbers."
         )
     columns = []
@@ -223,7 +256,7 @@ def infer_schema(
                 reason=f"{column.reason}; {why}" if why else column.reason,
             )
         )
-    schema = Schema(columns=tuple(columns), missing=missing, decimal=decimal)
+    schema = Schema(columns=tuple(columns), missing=missing, decimal=decimal or ".")
     return schema.with_kinds(kinds).with_roles(label=label, ignore=ignore, key=key)
 
 
@@ -285,3 +318,19 @@ def _names(names: str | Iterable[str] | None) -> tuple[str, ...]:
 def _check_choice(what: str, choice: str, choices: tuple[str, ...]) -> None:
     if choice not in choices:
         raise SchemaError(f"{what} {shown(choice)} is unknown. Use one of {listed(choices)}.")
+
+
+def _check_zone(column: Column) -> None:
+    if not column.zone:
+        return
+    if column.kind != "timestamp":
+        raise SchemaError(
+            f"column {shown(column.name)}: a zone belongs to a timestamp, but its kind is {column.kind}."
+        )
+    try:
+        zone_of(column.zone)
+    except ValueError as exc:
+        raise SchemaError(
+            f"column {shown(column.name)}: time zone {shown(column.zone)} is unknown here. "
+            "Use a name of the IANA database, such as 'Europe/Zurich'; `pip install tzdata` brings it where it is not."
+        ) from exc

@@ -7,6 +7,7 @@ gives the same.
 
 from __future__ import annotations
 
+import datetime as dt
 import math
 import re
 from collections.abc import Callable, Iterable
@@ -20,7 +21,18 @@ import pyarrow.compute as pc
 import pyarrow.types as pt
 from numpy.typing import NDArray
 
-Kind = Literal["number", "category", "boolean"]
+from stillwatch.table.timestamp import (
+    MISSING_TIME,
+    clipped,
+    is_temporal,
+    time_of_object,
+    time_of_text,
+    times_of_numbers,
+    times_of_temporal,
+    times_of_texts,
+)
+
+Kind = Literal["number", "category", "boolean", "timestamp"]
 DecimalMark = Literal[".", ","]
 
 MISSING_TOKENS: tuple[str, ...] = (
@@ -38,6 +50,8 @@ _NUMBER = re.compile(
     r"[+-]?(?:(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?|(?i:inf(?:inity)?)|(?i:(nan)(?:\([a-z0-9_]*\))?))"
 )
 _WHOLE = re.compile(r"(-?)(0|[1-9][0-9]*)(?:\.0+)?")
+NESTED = "lists or objects"
+_PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 _NOT_AVAILABLE = {"NAType", "NaTType"}  # pandas' own nulls, told by name: pandas is no dependency
 
 
@@ -55,7 +69,7 @@ class Parsed(NamedTuple):
     Attributes
     ----------
     values
-        (n,) float64 with NaN for missing, or object of str with "" for missing.
+        (n,) float64 with NaN for missing, object of str with "" for missing, or int64 with `MISSING_TIME`.
     wrong
         (n,) bool: values that the column cannot hold, which stand as missing; None where there is none.
     """
@@ -109,6 +123,31 @@ class ValueRules:
         spelling = self._spell_text(value) if isinstance(value, str) else _spell(value)
         return "" if spelling in self._missing_spellings else spelling
 
+    def time(self, value: Any, zone: str = "") -> int:
+        """One value of a timestamp column, in microseconds UTC; `MISSING_TIME` = missing."""
+        value = _plain(value)
+        if isinstance(value, str):
+            text = trim(value)
+            found = MISSING_TIME if text in self.missing else time_of_text(text, zone)
+            if found is None:
+                raise WrongValueError("not a timestamp")
+            return self._blanked_time(found)
+        if value is None:
+            return MISSING_TIME
+        if isinstance(value, dt.date | np.datetime64):
+            return time_of_object(value, zone)
+        if isinstance(value, int | np.integer) and not isinstance(value, bool):
+            return self._blanked_time(clipped(int(value)))
+        if isinstance(value, float | np.floating):
+            times, wrong = times_of_numbers(np.array([value], dtype=np.float64))
+            if wrong[0]:
+                raise WrongValueError("not a whole number of microseconds")
+            return self._blanked_time(int(times[0]))
+        raise _unread(value)
+
+    def _blanked_time(self, value: int) -> int:
+        return MISSING_TIME if value in self.missing_numbers else value
+
     def _parse(self, text: str) -> float | None:
         if self.comma:
             if "." in text:
@@ -158,15 +197,43 @@ class ValueRules:
         array = decoded(array)
         if not is_text(array.type):
             typed_numbers(array[:0])  # refuses the types that have no spelling
+        if is_span(array.type):
+            array = pa.array(typed_numbers(array), from_pandas=True)
         return _by_distinct(array, self.text, "", np.object_)
 
-    def _cleaned(self, texts: pa.Array) -> pa.Array:
+    def times(self, array: pa.Array, zone: str = "") -> Parsed:
+        """Arrow column to int64 microseconds UTC; `zone` holds for what names none."""
+        array = decoded(array)
+        kind = array.type
+        if pt.is_null(kind):
+            return Parsed(np.full(len(array), MISSING_TIME), None)
+        if is_temporal(kind):
+            return Parsed(times_of_temporal(array, zone), None)
+        if is_text(kind):
+            found = None if is_bytes(kind) else times_of_texts(self._trimmed(array), zone)
+            if found is not None:
+                return Parsed(found, None)
+            return _by_distinct(array, lambda value: self.time(value, zone), MISSING_TIME, np.int64)
+        if not (pt.is_integer(kind) or pt.is_floating(kind)):
+            raise UnreadTypeError(_type_name(kind))
+        present = array.is_valid().to_numpy(zero_copy_only=False)
+        values = array.fill_null(0).to_numpy(zero_copy_only=False)
+        times, wrong = times_of_numbers(values)
+        blank = ~present | np.isin(times, self.missing_numbers)
+        return Parsed(np.where(blank, MISSING_TIME, times), wrong & ~blank if wrong.any() else None)
+
+    def _trimmed(self, texts: pa.Array) -> pa.Array:
+        """Text without white space around it, null where a token stands for a missing value."""
         texts = pc.ascii_trim_whitespace(texts)
         blank = pc.is_in(texts, self._tokens.cast(texts.type))
+        return pc.if_else(blank, pa.scalar(None, texts.type), texts)
+
+    def _cleaned(self, texts: pa.Array) -> pa.Array:
+        texts = self._trimmed(texts)
         if self.comma:
             # A point becomes something that no number holds.
             texts = pc.replace_substring(pc.replace_substring(texts, ".", "#"), ",", ".")
-        return pc.if_else(blank, pa.scalar(None, texts.type), texts)
+        return texts
 
     def blanked(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """Numbers with NaN in place of those that a missing token stands for."""
@@ -195,9 +262,14 @@ def shown(value: object, limit: int = 40) -> str:
 
 
 def decoded(array: pa.Array) -> pa.Array:
-    """Arrow column without dictionaries and views; bytes stay bytes."""
+    """Arrow column without extension types, dictionaries, runs and views; bytes stay bytes."""
+    if isinstance(array, pa.ExtensionArray):
+        return decoded(array.storage)
     if pt.is_dictionary(array.type):
-        array = array.dictionary_decode()
+        # The values first: Arrow cannot take from views.
+        return pa.DictionaryArray.from_arrays(array.indices, decoded(array.dictionary)).dictionary_decode()
+    if pt.is_run_end_encoded(array.type):
+        return decoded(pc.run_end_decode(array))
     if pt.is_string_view(array.type):
         return array.cast(pa.string())
     if pt.is_binary_view(array.type) or pt.is_fixed_size_binary(array.type):
@@ -215,9 +287,17 @@ def is_bytes(kind: pa.DataType) -> bool:
     return bool(pt.is_binary(kind) or pt.is_large_binary(kind))
 
 
+def is_span(kind: pa.DataType) -> bool:
+    """Whether an Arrow type holds spans of time, or times of day: spans since midnight."""
+    return bool(pt.is_duration(kind) or pt.is_time(kind))
+
+
 def typed_numbers(array: pa.Array) -> NDArray[np.float64]:
-    """(n,) float64 of an Arrow column of numbers, booleans or nulls; null = NaN."""
+    """(n,) float64 of an Arrow column of numbers, booleans, spans (in seconds) or nulls; null = NaN."""
     kind = array.type
+    if is_span(kind):
+        narrow = pa.int32() if pt.is_time32(kind) else pa.int64()
+        return _to_numpy(pc.cast(pc.cast(array, narrow), pa.float64(), safe=False)) / _PER_SECOND[kind.unit]
     if pt.is_null(kind):
         return np.full(len(array), np.nan)
     if pt.is_boolean(kind):
@@ -225,8 +305,17 @@ def typed_numbers(array: pa.Array) -> NDArray[np.float64]:
     elif pt.is_decimal(kind):
         array = array.cast(pa.string())  # Arrow's own way to float64 is off by one unit in the last place
     elif not (pt.is_integer(kind) or pt.is_floating(kind)):
-        raise UnreadTypeError(str(kind))
+        raise UnreadTypeError(_type_name(kind))
     return _to_numpy(pc.cast(array, pa.float64(), safe=False))
+
+
+def _unread(value: Any) -> UnreadTypeError:
+    nested = isinstance(value, dict | list | tuple | set | np.ndarray)
+    return UnreadTypeError(NESTED if nested else f"type {type(value).__name__}")
+
+
+def _type_name(kind: pa.DataType) -> str:
+    return NESTED if pt.is_nested(kind) else f"type {kind}"
 
 
 def _cast(texts: pa.Array) -> NDArray[np.float64] | None:
@@ -278,8 +367,14 @@ def _plain(value: Any) -> Any:
 def _as_float(value: Any) -> float:
     if value is None:
         return math.nan
+    if isinstance(value, dt.timedelta):
+        return value.total_seconds()
+    if isinstance(value, np.timedelta64):
+        return float(value / np.timedelta64(1, "s"))
+    if isinstance(value, dt.time):
+        return (value.hour * 3_600 + value.minute * 60 + value.second) + value.microsecond / 10**6
     if not isinstance(value, int | float | Decimal | np.bool_ | np.integer | np.floating):
-        raise UnreadTypeError(type(value).__name__)
+        raise _unread(value)
     try:
         return float(value)
     except OverflowError:  # an integer beyond the largest float

@@ -52,14 +52,31 @@ def write_scores(
     target = Path(os.path.realpath(path))
     write = _write_for(target)
     _check_target(target, overwrite)
+    return _put(target, lambda stream: write(batches, stream), overwrite)
+
+
+def write_whole(path: str | os.PathLike[str], data: bytes, *, overwrite: bool = False) -> None:
+    """Write a small file atomically.
+
+    Raises
+    ------
+    TableError
+        the target exists and may not be replaced, or cannot be written.
+    """
+    target = Path(os.path.realpath(path))
+    _check_target(target, overwrite)
+    _put(target, lambda stream: stream.write(data), overwrite)
+
+
+def _put(target: Path, write: Callable[[IO[bytes]], int], overwrite: bool) -> int:
     with _temporary(target) as stream:
-        rows = write(batches, stream)
+        written = write(stream)
         stream.flush()
         os.fsync(stream.fileno())
         _check_target(target, overwrite)  # it may have come meanwhile
         os.replace(stream.name, target)
     _sync_folder(target.parent)
-    return rows
+    return written
 
 
 def write_csv(batches: Iterable[pa.RecordBatch], stream: IO[bytes] | gzip.GzipFile | None = None) -> int:

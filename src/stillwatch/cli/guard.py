@@ -1,0 +1,91 @@
+"""What goes wrong in a command: one message on standard error and an exit code, never a stack trace."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import functools
+import io
+import os
+import sys
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+import typer
+
+from stillwatch.cli.show import error, flush
+from stillwatch.errors import StillwatchError
+
+UNUSABLE, INTERRUPTED = 1, 130
+
+# Messages of the library name its arguments; on the command line they are flags.
+FLAGS = {
+    "Declare decimal=','": "Pass --decimal ,",
+    "overwrite=True (--overwrite)": "--overwrite",
+    "allow it to be overwritten": "pass --overwrite",
+    "label='...'": "--label COLUMN",
+    "declare the column a category": "declare it a category (--column NAME=category)",
+    "Declare the kind of a column that was set aside": "Declare its kind (--column NAME=KIND)",
+    "declare its kind to use it": "declare its kind (--column NAME=KIND) to use it",
+    "add it to the missing tokens": "add it to the missing tokens (--missing TEXT)",
+    "add them to the missing tokens": "add them to the missing tokens (--missing TEXT)",
+}
+
+
+def guarded(command: Callable[..., None]) -> Callable[..., None]:
+    """Wrap a command: errors, an interrupt and a reader that has gone end as the exit codes say."""
+
+    @functools.wraps(command)
+    def run(*args: Any, **kwargs: Any) -> None:
+        try:
+            command(*args, **kwargs)
+            flush()  # a full disk behind standard output shows here, not after all was said to be well
+        except (typer.Exit, typer.Abort, typer.BadParameter):
+            raise
+        except KeyboardInterrupt:
+            _end("interrupted; nothing half-written stands under its final name", INTERRUPTED)
+        except StillwatchError as exc:
+            _end(in_flags(str(exc)))
+        except OSError as exc:
+            if exc.errno == errno.EPIPE:
+                # The reader of our output has gone; that is its right.
+                _forget_output()
+                raise typer.Exit(0) from exc
+            _forget_output()
+            where = f"{exc.filename}: " if exc.filename else ""
+            _end(f"{where}{exc.strerror or exc}")
+        except MemoryError:
+            _end("there is not enough memory for this. Use fewer rows or columns at once.")
+        except Exception as exc:
+            _end(_bug(exc))
+
+    return run
+
+
+def in_flags(message: str) -> str:
+    """Put a message of the library into the words of the command line."""
+    for argument, flag in FLAGS.items():
+        message = message.replace(argument, flag)
+    return message
+
+
+def _bug(exc: Exception) -> str:
+    where = exc.__traceback__
+    while where is not None and where.tb_next is not None:
+        where = where.tb_next
+    place = f" at {os.path.basename(where.tb_frame.f_code.co_filename)}:{where.tb_lineno}" if where else ""
+    return f"{type(exc).__name__}{place}: {exc}. This is a bug in Stillwatch; please report this line."
+
+
+def _end(message: str, code: int = UNUSABLE) -> NoReturn:
+    error(message)
+    raise typer.Exit(code)
+
+
+def _forget_output() -> None:
+    """Send what is still in the buffer of standard output nowhere: Python would complain about it at exit."""
+    with contextlib.suppress(io.UnsupportedOperation):  # somebody put another stream in its place
+        descriptor = sys.stdout.fileno()
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, descriptor)
+        os.close(nowhere)
