@@ -49,6 +49,15 @@ def test_every_door_gives_the_same_scores(scorer: sw.Scorer, fresh: pa.Table, tm
         np.testing.assert_allclose(scores, expected, rtol=1e-5, atol=1e-5, err_msg=door)
 
 
+def test_one_row_reads_text_by_the_rules(scorer: sw.Scorer, fresh: pa.Table) -> None:
+    row = {**fresh.to_pylist()[0], "city": "Bern"}
+    assert scorer.score_one({**row, "city": " Bern\t"}) == scorer.score_one(row)
+    assert scorer.score_one({**row, "city": "NULL"}) == scorer.score_one({**row, "city": None})
+    assert scorer.score_one({**row, "city": "bern"}) == scorer.score_one({**row, "city": "Atlantis"})
+    with pytest.raises(sw.TableError, match="not clean text"):
+        scorer.score_one({**row, "city": "Be\0rn"})
+
+
 def test_columns_go_by_name_and_extra_ones_are_ignored_and_counted(
     scorer: sw.Scorer, fresh: pa.Table
 ) -> None:

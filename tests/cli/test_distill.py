@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 from pathlib import Path
@@ -20,7 +21,7 @@ def distilled(csv: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Done
     folder = tmp_path_factory.mktemp("distilled")
     done = subprocess.run(
         [PROGRAM, "distill", csv, "--label", "fraud", "--key", "payment id", *QUICK, "-o", "a/b/my model", "--json"],
-        cwd=folder, env={"PYTHONHASHSEED": "1"}, capture_output=True, text=True, check=False,
+        cwd=folder, env={**os.environ, "PYTHONHASHSEED": "1"}, capture_output=True, text=True, check=False,
     )  # fmt: skip
     return Done(done.returncode, done.stdout, done.stderr), folder
 

@@ -82,7 +82,7 @@ def test_hostile_names_are_inert(invoke: Run, tmp_path: Path) -> None:
     ("text", "message"),
     [
         ("", "is empty"),
-        ("a,b\n", "has column names but no rows"),
+        ("a,b\n", "has no rows"),
         ("a,a\n1,2\n", "stand more than once: 'a'"),
         ("a,b\n1,2\n3\n", "line 3 has 1 fields, the header has 2"),
     ],

@@ -130,6 +130,14 @@ def test_what_cannot_be_is_one_message_and_writes_nothing(
     assert (tmp_path / "old.csv").read_text() == "mine"
 
 
+def test_a_day_without_rows_gives_a_header(invoke: Run, keyed: Path, fresh: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty.csv").write_text(fresh.read_text().splitlines(keepends=True)[0])
+    done = invoke("score", keyed, tmp_path / "empty.csv", "-o", tmp_path / "s.csv", "--json")
+    assert done.code == 0, done.err
+    assert json.loads(done.out)["rows"] == 0
+    assert (tmp_path / "s.csv").read_text() == '"payment id","score","p_value","alert"\n'
+
+
 def test_overwrite_replaces(invoke: Run, keyed: Path, fresh: Path, tmp_path: Path) -> None:
     (tmp_path / "old.csv").write_text("mine")
     assert invoke("score", keyed, fresh, "-o", tmp_path / "old.csv", "--overwrite").code == 0

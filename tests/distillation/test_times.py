@@ -93,6 +93,16 @@ def test_every_door_gives_the_same_scores(scorer: sw.Scorer, tmp_path: Path) -> 
         np.testing.assert_allclose(scores, expected, rtol=1e-5, atol=1e-5, err_msg=door)
 
 
+def test_one_row_of_numbers_and_times(tmp_path: Path) -> None:
+    table = shifts(300).select(["amount", "when"])
+    d = sw.distill(table, teacher="knn", student=sw.MLP(hidden=(8,), steps=20), assume_normal=True)
+    expected = d.scorer.score(table)[:20]
+    assert len(np.unique(expected)) > 10
+    one = d.scorer.score_one
+    for rows in (table.to_pylist()[:20], [tuple(row.values()) for row in table.to_pylist()[:20]]):
+        np.testing.assert_allclose([one(row) for row in rows], expected, rtol=1e-5, atol=1e-5)
+
+
 def test_gaps_are_counted_and_huge_dates_score(scorer: sw.Scorer) -> None:
     row = shifts(2).to_pylist()[0]
     verdict = scorer.judge([{**row, "when": None}, dict.fromkeys(row), row])

@@ -23,10 +23,6 @@ def test_no_rows_give_an_empty_answer(scorer: sw.Scorer, rows: pa.Table, tmp_pat
 
 
 @pytest.mark.parametrize("door", ["csv", "parquet"])
-@pytest.mark.xfail(
-    strict=True,
-    reason="files with column names and no rows are refused when they are opened, also for scoring",
-)
 def test_no_rows_in_a_file_give_an_empty_answer(
     scorer: sw.Scorer, rows: pa.Table, tmp_path: Path, door: str
 ) -> None:

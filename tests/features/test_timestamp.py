@@ -30,7 +30,7 @@ START = 1_709_294_400_000_000  # 2024-03-01T12:00Z
 
 def training_rows(n: int = 300) -> Rows:
     rng = np.random.default_rng(3)
-    times = START + rng.integers(0, 30 * DAY, (n, 2))
+    times = START + rng.integers(0, 30, (n, 2)) * DAY + rng.integers(0, DAY // 4, (n, 2))  # from noon to six
     times[rng.random(n) < 0.2, 1] = MISSING_TIME
     texts = rng.choice(np.array(["a", "b"], dtype=object), (n, 1))
     return Rows(rng.normal(size=(n, 1)), texts, times)

@@ -185,13 +185,11 @@ def _concat(graph: Graph, parts: list[str]) -> str | None:
 
 
 def needs_float64(x: NDArray[np.float64], scale: float) -> bool:
-    """Whether float32 would blur a column: large whole numbers, or values far from zero for their spread."""
+    """Whether float32 would blur a column: its values lie far from zero for their spread, or it is one large number."""
     present = x[np.isfinite(x)]
-    if not len(present):
-        return False
-    furthest = float(np.abs(present).max())
-    if furthest > 2**24 and bool(np.all(present == np.floor(present))):
-        return True
+    furthest = float(np.abs(present).max(initial=0.0))
+    if scale == 0:
+        return furthest > 2**24
     return furthest * _FLOAT24 > 1e-3 * scale
 
 

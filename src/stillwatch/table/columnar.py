@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from stillwatch.errors import TableError
 from stillwatch.table.disk import Place
 from stillwatch.table.memory import PANDAS_INDEX
 
@@ -50,23 +49,15 @@ class ArrowFile:
 
 
 def open_parquet(place: Place) -> ParquetFile:
-    """Read the column names, and make sure that there are rows."""
+    """Read the column names."""
     with pq.ParquetFile(place.path) as file:
-        names, rows = file.schema_arrow.names, file.metadata.num_rows
-    if not rows:
-        raise TableError(f"{place.title} has column names but no rows.")
-    return ParquetFile(place, _without_index(names))
+        return ParquetFile(place, _without_index(file.schema_arrow.names))
 
 
 def open_arrow(place: Place, *, stream: bool) -> ArrowFile:
-    """Read the column names, and make sure that there are rows."""
+    """Read the column names."""
     with _arrow(place, stream) as (names, _):
-        file = ArrowFile(place, _without_index(names), stream)
-    if len(set(file.names)) == len(file.names):
-        with closing(file.batches(1)) as batches:
-            if not any(batch.num_rows for batch in batches):
-                raise TableError(f"{place.title} has column names but no rows.")
-    return file
+        return ArrowFile(place, _without_index(names), stream)
 
 
 @contextmanager

@@ -21,6 +21,7 @@ from stillwatch.table.values import is_unicode, shown
 
 _BLOCK = LONGEST_LINE  # bytes parsed at once; no row may be longer, and Arrow reads some 30 blocks ahead
 _SEPARATORS = ",;\t|"
+_RAGGED = re.compile(r"Row #(\d+): Expected (\d+) columns, got (\d+): (.*)", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -33,12 +34,6 @@ class DelimitedFile:
 
     def batches(self, size: int) -> Generator[pa.RecordBatch, None, None]:
         """Rows from the start, at every call; a batch may be larger than `size`."""
-        ragged: list[Any] = []
-
-        def remember(row: Any) -> str:
-            ragged.append(row)
-            return "error"
-
         with self.place.explained(), _arrow_stream(self.place) as stream:
             try:
                 yield from pacsv.open_csv(
@@ -47,25 +42,25 @@ class DelimitedFile:
                     read_options=pacsv.ReadOptions(
                         block_size=_BLOCK, use_threads=False, encoding=self.place.encoding
                     ),
-                    parse_options=pacsv.ParseOptions(
-                        delimiter=self.separator, newlines_in_values=True, invalid_row_handler=remember
-                    ),
+                    # No handler of invalid rows: Arrow prints a stack trace where such a row is not UTF-8.
+                    parse_options=pacsv.ParseOptions(delimiter=self.separator, newlines_in_values=True),
                     convert_options=pacsv.ConvertOptions(column_types=dict.fromkeys(self.names, pa.string())),
                 )
             except pa.ArrowInvalid as exc:
-                if ragged:
-                    raise self._ragged(ragged[0]) from exc
+                if found := _RAGGED.search(str(exc)):
+                    raise self._ragged(int(found[1]), int(found[2]), int(found[3]), found[4]) from exc
                 if found := re.search(r"Row #(\d+): .*invalid UTF8", str(exc)):
                     line = self._line(int(found[1]))
                     raise TableError(f"{self.place.title} {self.place.not_text(line)}") from exc
-                raise
+                # The header has been read by then, so all that can be missing is rows.
+                if "Empty CSV" not in str(exc):
+                    raise
 
-    def _ragged(self, row: Any) -> TableError:
+    def _ragged(self, record: int, expected: int, fields: int, text: str) -> TableError:
         return TableError(
-            f"{self.place.title}: line {self._line(row.number):,} has {row.actual_columns} fields, the header has "
-            f"{row.expected_columns}; it begins {shown(row.text)}. Put fields that hold "
-            f"{shown(self.separator)} in quotes, or mend the line.",
-            row=row.number - 1,
+            f"{self.place.title}: line {self._line(record):,} has {fields} fields, the header has {expected}; it begins "
+            f"{shown(text)}. Put fields that hold {shown(self.separator)} in quotes, or mend the line.",
+            row=record - 1,
         )
 
     def _line(self, record: int) -> int:
@@ -85,7 +80,7 @@ class DelimitedFile:
 
 
 def open_delimited(place: Place, start: bytes, separator: str | None) -> DelimitedFile:
-    """Read the header, and make sure that there are rows.
+    """Read the header, and the first block, which shows early whether the file can be parsed at all.
 
     Parameters
     ----------
@@ -103,10 +98,8 @@ def open_delimited(place: Place, start: bytes, separator: str | None) -> Delimit
         raise TableError(f"{place.title}: the header {place.not_text()}")
     file = DelimitedFile(place, tuple(names), separator)
     if len(set(names)) == len(names):
-        # The first block also shows early whether the file can be parsed at all.
         with closing(file.batches(1)) as batches:
-            if not any(batch.num_rows for batch in batches):
-                raise TableError(f"{place.title} has column names but no rows.")
+            next(batches, None)
     return file
 
 

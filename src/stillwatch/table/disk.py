@@ -90,8 +90,6 @@ class Place:
             return self.not_text()
         if "straddling" in text:
             return f"has a row longer than {LONGEST_LINE >> 20} MB. Is a quote left open?"
-        if "Empty CSV" in text:
-            return "has column names but no rows."
         if "runcated" in text or isinstance(exc, EOFError):
             return "is truncated: it ends in the middle of its compressed data. Copy it again."
         return f"is damaged or cannot be read: {text}"

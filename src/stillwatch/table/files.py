@@ -56,7 +56,7 @@ class File(Protocol):
 def open_file(
     path: Path, *, delimiter: str | None = None, encoding: str | None = None, title: str = ""
 ) -> File:
-    """Recognise a file, read its column names, and make sure that there are rows.
+    """Recognise a file and read its column names. It may have no rows.
 
     Parameters
     ----------
@@ -68,7 +68,7 @@ def open_file(
     Raises
     ------
     TableError
-        it is not there, cannot be read, is of another format, or has no rows.
+        it is not there, cannot be read, is of another format, or is empty.
     SchemaError
         a column name stands twice.
     """

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.types as pt
 from numpy.typing import NDArray
 
 from stillwatch.errors import TableError
@@ -35,7 +36,7 @@ def sample(batches: Iterable[pa.RecordBatch], limit: int, rng: np.random.Generat
         stays = drawn < highest
         # An empty piece is kept once, for its schema.
         if stays.any() or not kept:
-            kept.append(batch.filter(pa.array(stays)))
+            kept.append(_without_views(batch).filter(pa.array(stays)))
             keys = np.concatenate([keys, drawn[stays]])
         if len(keys) > 2 * limit:
             kept, keys = _lowest(kept, keys, limit)
@@ -44,6 +45,15 @@ def sample(batches: Iterable[pa.RecordBatch], limit: int, rng: np.random.Generat
         raise TableError("there is nothing to sample: no batch came.")
     kept, _ = _lowest(kept, keys, limit)
     return _joined(kept)
+
+
+def _without_views(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """Text views, which polars hands out, as text: Arrow cannot filter views."""
+    return batch.cast(
+        pa.schema(
+            field.with_type(pa.string()) if pt.is_string_view(field.type) else field for field in batch.schema
+        )
+    )
 
 
 def _lowest(
