@@ -33,6 +33,12 @@ def test_no_error_of_any_kind_shows_a_stack_trace(
     assert_one_message(invoke("inspect", "rows.csv"), message)
 
 
+def test_messages_show_names_as_they_are(invoke: Run) -> None:
+    """Neither markup nor emoji, and nothing that a terminal obeys."""
+    assert_one_message(invoke("inspect", "[red]:smile:[/red].csv"), "[red]:smile:[/red].csv")
+    assert_one_message(invoke("inspect", "\x1b[31ma\nb.csv"), "b.csv")
+
+
 def test_a_missing_package_is_said_before_the_table_is_read(
     invoke: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -203,7 +203,10 @@ def long(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_reader_that_goes_away_is_no_error(keyed: Path, long: Path, tmp_path: Path) -> None:
-    with subprocess.Popen([PROGRAM, "score", keyed, long], cwd=tmp_path, stdout=-1, stderr=-1) as process:
+    environment = {**os.environ, "PYTHONUNBUFFERED": ""}
+    with subprocess.Popen(
+        [PROGRAM, "score", keyed, long], cwd=tmp_path, env=environment, stdout=-1, stderr=-1
+    ) as process:
         assert process.stdout is not None
         assert process.stderr is not None
         assert process.stdout.readline() == b'"payment id","score","p_value","alert"\n'
@@ -213,17 +216,23 @@ def test_a_reader_that_goes_away_is_no_error(keyed: Path, long: Path, tmp_path: 
     assert json_lines(err)  # progress, and nothing that is no JSON
 
 
-def test_a_full_disk_behind_standard_output_is_an_error(keyed: Path, long: Path) -> None:
-    for command in (
-        ["score", keyed, long],
-        ["inspect", keyed],
-        ["inspect", keyed, "--json"],
-        ["verify", keyed],
-    ):
-        with open("/dev/full", "wb") as full:
-            done = subprocess.run([PROGRAM, *command], stdout=full, stderr=-1, text=True, check=False)
-        assert done.returncode == 1, command
-        assert done.stderr.splitlines()[-1] == "error: No space left on device"
+@pytest.mark.parametrize(
+    "command",
+    [["score", "{model}", "{long}"], ["inspect", "{model}"], ["verify", "{model}", "--json"], ["--version"]],
+)
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_full_disk_behind_standard_output_is_an_error(
+    keyed: Path, long: Path, command: list[str], unbuffered: str
+) -> None:
+    """Python holds back a few kilobytes of output, so it may be at the very end that the disk is found full."""
+    arguments = [argument.format(model=keyed, long=long) for argument in command]
+    environment = {**os.environ, "PYTHONUNBUFFERED": unbuffered}
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(
+            [PROGRAM, *arguments], stdout=full, stderr=-1, text=True, env=environment, check=False
+        )  # fmt: skip
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == "error: No space left on device"
 
 
 def test_closed_streams_are_no_bug(keyed: Path, fresh: Path, tmp_path: Path) -> None:

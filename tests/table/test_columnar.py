@@ -5,6 +5,7 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.feather
+import pyarrow.parquet as pq
 import pytest
 
 from stillwatch.errors import SchemaError, TableError
@@ -73,3 +74,13 @@ def test_indices_that_point_outside_are_refused(tmp_path: Path, stream: bool) ->
     path = write(tmp_path / "t.arrow", pa.table({"x": outside}), stream=stream)
     with pytest.raises(TableError, match="damaged"):
         list(open_source(path).batches())
+
+
+def test_parquet_text_that_is_no_utf8_is_a_table_error(tmp_path: Path) -> None:
+    words = pa.array(["fine", "b\u00e4d"])
+    offsets, data = words.buffers()[1:]
+    broken = pa.py_buffer(data.to_pybytes().replace(b"\xc3", b"\xf8"))
+    array = pa.Array.from_buffers(pa.string(), 2, [None, offsets, broken])
+    pq.write_table(pa.table({"word": array}), tmp_path / "rows.parquet")
+    with pytest.raises(TableError, match=r"rows\.parquet"):
+        list(open_source(tmp_path / "rows.parquet").batches())

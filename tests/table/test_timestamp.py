@@ -18,7 +18,7 @@ from stillwatch.errors import SchemaError, TableError
 from stillwatch.table.pack import Packer
 from stillwatch.table.read import open_source
 from stillwatch.table.schema import Column, Schema, infer_schema
-from stillwatch.table.timestamp import FIRST_TIME, LAST_TIME, MISSING_TIME
+from stillwatch.table.timestamp import FIRST_TIME, LAST_TIME, MISSING_TIME, times_of_numbers
 from stillwatch.table.values import ValueRules, WrongValueError
 
 RULES = ValueRules()
@@ -264,3 +264,14 @@ def test_neither_zone_nor_locale_of_the_machine_matters() -> None:
         for zone, language in (("UTC", "C"), ("America/New_York", "de_DE.UTF-8"), ("Asia/Kolkata", "POSIX"))
     }
     assert len(found) == 1
+
+
+@pytest.mark.parametrize("kind", [np.float16, np.float32, np.float64])
+def test_numbers_beyond_int64_stop_at_its_ends(kind: type[np.floating]) -> None:
+    values = np.array([np.finfo(kind).max, np.finfo(kind).min, 7, np.nan], dtype=kind)
+    times, wrong = times_of_numbers(values)
+    assert times[2] == 7
+    assert times[3] == MISSING_TIME
+    assert times[0] >= 65_504
+    assert times[1] <= -65_504
+    assert not wrong.any()

@@ -53,4 +53,7 @@ def run() -> None:
     # A service may start us with its streams closed; Python then has none at all.
     sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115 - open for as long as the program runs
     sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
-    app()
+    try:
+        guarded(app)()  # help and version are not commands, and may meet a full disk as well
+    except typer.Exit as exc:
+        sys.exit(exc.exit_code)

@@ -29,6 +29,7 @@ class ParquetFile:
             pq.ParquetFile(self.place.path, pre_buffer=False, buffer_size=1 << 20) as file,
         ):
             for batch in file.iter_batches(batch_size=size):
+                batch.validate(full=True)  # Parquet's text need not be UTF-8
                 yield batch.select(list(self.names))
 
 

@@ -175,6 +175,7 @@ def times_of_numbers(values: Any) -> tuple[Times, NDArray[np.bool_]]:
         return np.minimum(values, LAST_TIME).astype(np.int64), np.zeros(len(values), dtype=np.bool_)
     if values.dtype.kind == "i":
         return values.astype(np.int64), np.zeros(len(values), dtype=np.bool_)
+    values = values.astype(np.float64)  # the bounds below are no smaller float's
     missing = np.isnan(values)
     whole = np.isfinite(values) & (values == np.floor(np.where(missing, 0, values)))
     # 2^63 - 1024 is the largest float64 that an int64 holds.
