@@ -76,14 +76,15 @@ class MLP:
         def validate(net: nn.Module) -> float:
             return spearman(net(unseen).squeeze(1).numpy(), asked)
 
+        steps = self.steps or default_steps(len(x))
         with one_thread():
             checks = train(
                 model,
                 _batches(inputs, targets, seed),
                 loss,
                 validate,
-                steps=self.steps or default_steps(len(x)),
-                learning_rate=6e-3,
+                steps=steps,
+                learning_rate=_learning_rate(steps),
                 progress=progress,
             )
         self.history = tuple((check.step, check.value) for check in checks)
@@ -125,6 +126,11 @@ class MLP:
 def default_steps(rows: int) -> int:
     """Steps that a number of training rows deserves: seconds for a small table, not minutes for a large one."""
     return int(np.clip(rows // 8, 200, 4000))
+
+
+def _learning_rate(steps: int) -> float:
+    # Long training generalises better at a low rate, short training does not get there at one.
+    return float(min(6e-3, 2e-3 * np.sqrt(4000 / steps)))
 
 
 def default_hidden(rows: int) -> tuple[int, ...]:
