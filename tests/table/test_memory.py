@@ -19,7 +19,7 @@ from stillwatch.table.read import open_source
     ("values", "column"),
     [
         ([1, 2.5, None], [1.0, 2.5, None]),
-        ([True, 2, 2**70], [1.0, 2.0, float(2**70)]),
+        ([True, 2, 2**70, None], [True, 2.0, float(2**70), None]),
         ([True, None], [True, None]),
         ([1, "a", None, 2.0, True], ["1", "a", None, "2", "true"]),
         (["a", float("nan"), pd.NA], ["a", None, None]),

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import gc
+import gzip
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,10 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pyarrow as pa
+import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 import pytest
+from pyarrow import feather
 
 from stillwatch.errors import SchemaError, TableError
 from stillwatch.table import delimited
@@ -170,3 +173,38 @@ def test_memory_does_not_hold_the_file(
         most = max(most, pa.total_allocated_bytes() - before)
     assert rows == 200_000
     assert most < 0.6 * (tmp_path / name).stat().st_size
+
+
+def test_how_many_rows_is_known_before_they_are_read(tmp_path: Path) -> None:
+    """Of text it is an estimate, and of what is packed nothing is known."""
+    table = pa.table({"a": np.arange(5_000) % 10})
+    pq.write_table(table, tmp_path / "t.parquet")
+    feather.write_feather(table, tmp_path / "t.arrow")
+    pacsv.write_csv(table, tmp_path / "t.csv")
+    (tmp_path / "t.ndjson").write_text('{"a": 1}\n' * 5_000)
+    with gzip.open(tmp_path / "t.csv.gz", "wb") as file:
+        file.write((tmp_path / "t.csv").read_bytes())
+    for name in ("t.parquet", "t.arrow", "t.ndjson"):
+        assert open_source(tmp_path / name).rows == 5_000
+    assert open_source(tmp_path / "t.csv").rows == pytest.approx(5_000, rel=0.01)
+    assert open_source(tmp_path / "t.csv.gz").rows == 0
+    assert open_source([tmp_path / "t.parquet", tmp_path / "t.arrow"]).rows == 10_000
+    assert open_source([tmp_path / "t.parquet", tmp_path / "t.csv.gz"]).rows == 0
+    assert open_source(table).rows == open_source(np.zeros((5_000, 2))).rows == 5_000
+
+
+def test_reading_can_be_watched(tmp_path: Path) -> None:
+    told: list[tuple[int, int]] = []
+    (tmp_path / "t.csv").write_text("a\n" + "1" * 60_000 + "\n" + "1\n" * 5_000)  # the estimate is too low
+    source = open_source(tmp_path / "t.csv").watched(lambda done, total: told.append((done, total)))
+    assert source.rows < 4_000
+    assert sum(batch.num_rows for batch in source.batches()) == 5_001
+    assert told[0][0] == 0
+    assert all(done < total for done, total in told[:-1])
+    assert told[-1] == (5_001, 5_001)
+
+
+def test_wide_tables_come_in_shorter_batches() -> None:
+    """3,000 columns of 65,536 rows would be 1.5 GB."""
+    assert next(open_source(np.zeros((5_000, 3_000), dtype=np.int8)).batches()).num_rows < 2_500
+    assert next(open_source(np.zeros((70_000, 2), dtype=np.int8)).batches()).num_rows == 65_536

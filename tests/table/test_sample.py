@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stillwatch.errors import TableError
@@ -18,6 +18,7 @@ def drawn(limit: int, seed: int = 0, size: int = 64) -> list[int]:
     return values
 
 
+@settings(deadline=None)
 @given(size=st.integers(1, 1000), limit=st.integers(1, 1100), seed=st.integers(0, 3))
 def test_batches_do_not_matter(size: int, limit: int, seed: int) -> None:
     rows = drawn(limit, seed, size)
@@ -51,11 +52,24 @@ def test_no_rows_and_no_batch() -> None:
         sample([], 5, np.random.default_rng(0))
 
 
+def joined_batch(column: pa.ChunkedArray) -> pa.RecordBatch:
+    return pa.RecordBatch.from_arrays([column.combine_chunks()], ["x"])
+
+
 def test_types_are_joined_where_they_can_be() -> None:
     batches = [pa.RecordBatch.from_pydict({"x": [1]}), pa.RecordBatch.from_pydict({"x": [1.5]})]
     assert sample(batches, 5, np.random.default_rng(0))["x"].to_pylist() == [1.0, 1.5]
     batches[1] = pa.RecordBatch.from_pydict({"x": ["a"]})
     assert sample(batches, 5, np.random.default_rng(0))["x"].to_pylist() == ["1", "a"]
+    batches[1] = pa.RecordBatch.from_pydict({"x": [True]})
+    joined = sample(batches, 5, np.random.default_rng(0))["x"]
+    assert joined.to_pylist() == [1.0, True]
+    assert sample([joined_batch(joined), *batches], 5, np.random.default_rng(0))["x"].to_pylist() == [
+        1.0,
+        True,
+        1.0,
+        True,
+    ]
     batches[1] = pa.RecordBatch.from_pydict({"x": [[1]]})
     with pytest.raises(TableError, match="cannot be joined"):
         sample(batches, 5, np.random.default_rng(0))

@@ -251,11 +251,21 @@ def test_with_roles_and_kinds() -> None:
         ((Column(name="a", kind="number", role="x"),), "role 'x' is unknown"),  # type: ignore[arg-type]
         ((), "no feature column"),
         (tuple(Column(name=n, kind="number", role="label") for n in "ab"), "one label"),
+        (tuple(Column(name=n, kind="number", role="known") for n in "ab"), "one known"),
     ],
 )
 def test_schemas_that_cannot_be(columns: tuple[Column, ...], message: str) -> None:
     with pytest.raises(SchemaError, match=message):
         Schema(columns=columns)
+
+
+def test_a_column_tells_what_is_known() -> None:
+    schema = infer({"a": [1.5, 2], "confirmed": [1, None], "checked": [None, 0]}, known="confirmed")
+    assert (schema.known, schema.label, schema.numbers) == ("confirmed", None, ("a", "checked"))
+    other = schema.with_roles(known="checked")
+    assert other.known == "checked"
+    assert other.columns[1].role == "ignore"
+    assert schema.with_roles(label="checked").known == "confirmed"
 
 
 def test_a_schema_survives_json() -> None:

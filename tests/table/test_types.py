@@ -55,6 +55,7 @@ NUMBERS: list[tuple[Any, list[float]]] = [
         [1, 0, NAN],
     ),
     ([{"c": dt.timedelta(seconds=2)}, {"c": None}], [2, NAN]),
+    ([{"c": True}, {"c": 2}, {"c": None}, {"c": False}], [1, 2, NAN, 0]),
 ]
 
 
@@ -78,6 +79,7 @@ TEXTS: list[tuple[Any, list[str]]] = [
     (pa.table({"c": pa.array([b"ab", None], pa.binary(2))}), ["ab", ""]),
     (pa.table({"c": pa.array([dt.time(0, 1), None])}), ["60", ""]),
     (pa.table({"c": pa.nulls(2)}), ["", ""]),
+    ([{"c": True}, {"c": 1}, {"c": None}, {"c": False}, {"c": 0.0}], ["true", "1", "", "false", "0"]),
     (pa.table({"c": pa.RunEndEncodedArray.from_arrays([1, 2], ["a", None])}), ["a", ""]),
     (pa.table({"c": pa.ExtensionArray.from_storage(pa.json_(), pa.array(["{}", None]))}), ["{}", ""]),
 ]

@@ -114,7 +114,7 @@ def test_targets_that_cannot_be_are_told_before_any_work(
     def refuse(*_: object, **__: object) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(Path, "open", refuse)
+    monkeypatch.setattr(Path, "touch", refuse)
     with pytest.raises(TableError, match="cannot be written to: Permission denied"):
         write_scores(tmp_path / "a.csv", untouched())
 

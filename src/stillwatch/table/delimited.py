@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Generator, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Generator
+from contextlib import closing
 from dataclasses import dataclass
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.csv as pacsv
@@ -31,16 +30,20 @@ class DelimitedFile:
     place: Place
     names: tuple[str, ...]
     separator: str
+    rows: int = 0
 
     def batches(self, size: int) -> Generator[pa.RecordBatch, None, None]:
         """Rows from the start, at every call; a batch may be larger than `size`."""
-        with self.place.explained(), _arrow_stream(self.place) as stream:
+        with self.place.explained(), self.place.arrow() as stream:
             try:
                 yield from pacsv.open_csv(
                     stream,
                     # One thread: only then does a wrong row know its number.
                     read_options=pacsv.ReadOptions(
-                        block_size=_BLOCK, use_threads=False, encoding=self.place.encoding
+                        block_size=_BLOCK,
+                        use_threads=False,
+                        encoding=self.place.encoding,
+                        column_names=None if self.place.span is None else self.names,
                     ),
                     # No handler of invalid rows: Arrow prints a stack trace where such a row is not UTF-8.
                     parse_options=pacsv.ParseOptions(delimiter=self.separator, newlines_in_values=True),
@@ -89,32 +92,32 @@ def open_delimited(place: Place, start: bytes, separator: str | None) -> Delimit
     separator
         None: found out from the header.
     """
-    separator = _separator(start.decode(place.encoding, errors="replace")) if separator is None else separator
+    separator = (
+        separator_of(start.decode(place.encoding, errors="replace")) if separator is None else separator
+    )
     with place.text() as text:
         names = next((fields for fields in csv.reader(text, delimiter=separator) if fields), None)
     if names is None:
         raise TableError(f"{place.title} is empty.")
     if not all(map(is_unicode, names)):
         raise TableError(f"{place.title}: the header {place.not_text()}")
-    file = DelimitedFile(place, tuple(names), separator)
+    file = DelimitedFile(place, tuple(names), separator, _about(place, start))
     if len(set(names)) == len(names):
         with closing(file.batches(1)) as batches:
             next(batches, None)
     return file
 
 
-def _separator(start: str) -> str:
+def _about(place: Place, start: bytes) -> int:
+    """Rows of a file, if its lines go on to be as long as in its first bytes; 0 where it is packed."""
+    if place.gzipped:
+        return 0
+    lines = place.path.stat().st_size * start.count(b"\n") / len(start)
+    return max(1, round(lines) - 1)
+
+
+def separator_of(start: str) -> str:
     """Find which of `_SEPARATORS` stands most often in the header, outside quotes."""
     header = start.removeprefix("\ufeff").lstrip("\r\n").splitlines()[:1]
     bare = "".join("".join(header).split('"')[::2])
     return max(_SEPARATORS, key=bare.count)
-
-
-@contextmanager
-def _arrow_stream(place: Place) -> Iterator[Any]:
-    with pa.OSFile(str(place.path)) as raw:
-        if place.gzipped:
-            with pa.CompressedInputStream(raw, "gzip") as stream:
-                yield stream
-        else:
-            yield raw

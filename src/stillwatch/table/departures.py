@@ -79,7 +79,7 @@ def _of_columns(schema: Schema, names: tuple[str, ...]) -> list[Departure]:
     known = {column.name for column in schema.columns}
     new = [name for name in names if name not in known]
     found = []
-    severities: dict[str, Severity] = {"feature": "error", "key": "error", "label": "info"}
+    severities: dict[str, Severity] = {"feature": "error", "key": "error", "label": "info", "known": "info"}
     for column in schema.columns:
         if column.name not in names and column.role in severities:
             detail = f"this {column.role} is not among the columns{did_you_mean(column.name, new)}"

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import pyarrow as pa
 
@@ -34,18 +34,38 @@ class Place:
         its name in messages: the path, or "standard input".
     gzipped, encoding
         how its bytes become text.
+    span
+        the bytes of a text file that are meant, from and to: whole rows, without a header. None: all of it.
     """
 
     path: Path
     title: str
     gzipped: bool = False
     encoding: str = UTF8
+    span: tuple[int, int] | None = None
 
     @contextmanager
     def bytes(self) -> Iterator[IO[bytes]]:
         """Open it, unpacked."""
+        if self.span is not None:
+            with self.arrow() as raw, io.BufferedReader(raw) as stream:
+                yield stream
+            return
         with gzip.open(self.path) if self.gzipped else self.path.open("rb") as stream:
             yield stream  # type: ignore[misc]
+
+    @contextmanager
+    def arrow(self) -> Iterator[Any]:
+        """Open it for Arrow's readers, unpacked."""
+        with pa.OSFile(str(self.path)) as raw:
+            if self.span is not None:
+                start, stop = self.span
+                yield raw.get_stream(start, stop - start)
+            elif self.gzipped:
+                with pa.CompressedInputStream(raw, "gzip") as stream:
+                    yield stream
+            else:
+                yield raw
 
     @contextmanager
     def text(self) -> Iterator[IO[str]]:

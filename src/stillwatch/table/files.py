@@ -42,12 +42,16 @@ class File(Protocol):
     ----------
     names
         columns, in the file's order.
+    rows
+        how many there are; text is not counted but estimated, and 0 means that nothing is known.
     """
 
     @property
     def place(self) -> Place: ...  # noqa: D102
     @property
     def names(self) -> tuple[str, ...]: ...  # noqa: D102
+    @property
+    def rows(self) -> int: ...  # noqa: D102
 
     def batches(self, size: int) -> Generator[pa.RecordBatch, None, None]:
         """Rows of the file, from its start at every call, in batches of about `size`."""

@@ -40,6 +40,11 @@ class PartFile:
         """Columns of the file, then those of its folders."""
         return (*self.file.names, *self.keys)
 
+    @property
+    def rows(self) -> int:
+        """Rows of the file, about."""
+        return self.file.rows
+
     def batches(self, size: int) -> Generator[pa.RecordBatch, None, None]:
         """Rows of the file, with the same value in each of the folders' columns."""
         for batch in self.file.batches(size):

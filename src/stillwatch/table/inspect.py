@@ -13,6 +13,7 @@ def inspect(
     data: Any,
     *,
     label: str | None = None,
+    known: str | None = None,
     ignore: Iterable[str] = (),
     key: Iterable[str] = (),
     kinds: Mapping[str, Kind] | None = None,
@@ -25,7 +26,7 @@ def inspect(
     ----------
     data
         anything `distill` takes.
-    label, ignore, key
+    label, known, ignore, key
         columns in these roles.
     kinds
         column -> "number", "category" or "boolean", where the caller knows better.
@@ -42,5 +43,12 @@ def inspect(
     """
     source = open_source(data)
     return infer_schema(
-        source, label=label, ignore=ignore, key=key, kinds=kinds, missing=missing, decimal=decimal
+        source,
+        label=label,
+        known=known,
+        ignore=ignore,
+        key=key,
+        kinds=kinds,
+        missing=missing,
+        decimal=decimal,
     )

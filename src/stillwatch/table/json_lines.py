@@ -7,7 +7,7 @@ timestamps out of text, and fails where a column is whole in one block and broke
 from __future__ import annotations
 
 import json
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -15,12 +15,14 @@ from typing import Any
 import msgspec
 import pyarrow as pa
 
-from stillwatch.errors import SchemaError, TableError
+from stillwatch.errors import InputError, SchemaError, TableError
 from stillwatch.table.disk import LONGEST_LINE, UTF8, Place
 from stillwatch.table.memory import column_of
 from stillwatch.table.values import shown
 
 _BOM = b"\xef\xbb\xbf"
+_decode = msgspec.json.Decoder().decode
+_decode_lines = msgspec.json.Decoder(dict[str, Any]).decode_lines
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,7 @@ class JsonLinesFile:
 
     place: Place
     names: tuple[str, ...]
+    rows: int = 0
 
     def batches(self, size: int) -> Generator[pa.RecordBatch, None, None]:
         """Rows from the start, at every call, in batches of at most `size`."""
@@ -58,32 +61,74 @@ def open_json_lines(place: Place) -> JsonLinesFile:
         a key stands twice in a line.
     """
     names: dict[str, None] = {}
+    rows = 0
     for _, record in _records(place):
+        rows += 1
         if not record.keys() <= names.keys():
             names.update(dict.fromkeys(record))
     if not names:
         raise TableError(f"{place.title} is empty: no line holds a key and a value.")
-    return JsonLinesFile(place, tuple(names))
+    return JsonLinesFile(place, tuple(names), rows)
 
 
 def _records(place: Place) -> Iterator[tuple[int, dict[str, Any]]]:
     """Line numbers and objects; blank lines are passed over."""
     for number, line in _lines(place):
         try:
-            record = msgspec.json.decode(line)
-        except (msgspec.MsgspecError, RecursionError) as exc:
-            raise TableError(f"{place.title}: line {number:,} {_problem(line, exc)}") from exc
+            record = record_of(line)
         except UnicodeDecodeError as exc:
             raise TableError(f"{place.title} {place.not_text(number)}") from exc
-        if not isinstance(record, dict):
-            hint = " Write the items of the array one a line." if isinstance(record, list) else ""
-            raise TableError(
-                f"{place.title}: line {number:,} is no JSON object; it begins {shown(_text(line))}.{hint}"
-            )
-        # Each key has a colon: only where there are more can one stand twice, which the decoder does not tell.
-        if line.count(b":") > len(record):
-            _refuse_doubled(place, number, line)
+        except InputError as exc:
+            where = f"{place.title}: line {number:,}"
+            raise type(exc)(f"{where} {exc} It begins {shown(_text(line))}.") from exc
         yield number, record
+
+
+def record_of(line: bytes) -> dict[str, Any]:
+    """One line as an object; the messages go on after "line 7 ", and tell nothing of what stands in it but a key.
+
+    Raises
+    ------
+    TableError
+        it is no JSON object.
+    SchemaError
+        it has a key twice.
+    UnicodeDecodeError
+        it is no UTF-8.
+    """
+    try:
+        record = _decode(line)
+    except (msgspec.MsgspecError, RecursionError) as exc:
+        raise TableError(_problem(line, exc)) from exc
+    if not isinstance(record, dict):
+        hint = " Write the items of the array one a line." if isinstance(record, list) else ""
+        raise TableError(f"is no JSON object.{hint}")
+    if _may_be_doubled(line, len(record)):
+        json.loads(line, object_pairs_hook=_refuse_doubled)
+    return record
+
+
+def records_of(lines: Sequence[bytes]) -> list[dict[str, Any]] | None:
+    """Many lines at once, None where any of them may not be an object, or is blank: then each must be looked at alone."""
+    whole = b"\n".join(lines)
+    # The decoder cares for values, not for lines. Nothing that goes on behind "}" goes on with "{": so each line has a value of
+    # its own, and where there are as many values as lines, only one.
+    if not (whole[:1] == b"{" and whole[-1:] == b"}" and whole.count(b"}\n{") == len(lines) - 1):
+        return None
+    try:
+        records = _decode_lines(whole)
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+        return None
+    if len(records) != len(lines) or _may_be_doubled(whole, sum(map(len, records))):
+        return None
+    return records
+
+
+def _may_be_doubled(line: bytes, keys: int) -> bool:
+    """Whether a key may stand twice, which the decoder does not tell: it has a colon, most often right behind its quote."""
+    if line.count(b":") <= keys:
+        return False
+    return line.count(b'":') != keys or b'" ' in line or b"\t" in line
 
 
 def _lines(place: Place) -> Iterator[tuple[int, bytes]]:
@@ -116,19 +161,14 @@ def _problem(line: bytes, exc: Exception) -> str:
         if token in line:
             return f"is not JSON: it holds a bare {token.decode()}, perhaps. Write null for a missing value."
     what = "ends too early" if "truncated" in str(exc) else str(exc).removeprefix("JSON is malformed: ")
-    return f"is not JSON ({what}); it begins {shown(_text(line))}. Write one object a line."
+    return f"is not JSON ({what}). Write one object a line."
 
 
-def _refuse_doubled(place: Place, number: int, line: bytes) -> None:
-    def pairs(found: list[tuple[str, Any]]) -> None:
-        names = [name for name, _ in found]
-        doubled = next((name for name in names if names.count(name) > 1), None)
-        if doubled is not None and len(names) > len(set(names)):
-            raise SchemaError(
-                f"{place.title}: line {number:,} has the key {shown(doubled)} more than once. Keep one of them."
-            )
-
-    json.loads(line, object_pairs_hook=pairs)
+def _refuse_doubled(pairs: list[tuple[str, Any]]) -> None:
+    names = [name for name, _ in pairs]
+    if len(names) > len(set(names)):
+        doubled = next(name for name in names if names.count(name) > 1)
+        raise SchemaError(f"has the key {shown(doubled)} more than once. Keep one of them.")
 
 
 def _column(values: list[Any], name: str) -> pa.Array:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from stillwatch.errors import TableError
 from stillwatch.table.schema import refuse_duplicates
-from stillwatch.table.values import UnreadTypeError, ValueRules, WrongValueError, shown
+from stillwatch.table.values import UnreadTypeError, ValueRules, WrongValueError, shown, union
 
 PANDAS_INDEX = re.compile(r"__index_level_\d+__")
 
@@ -23,7 +23,7 @@ _NUMBERS = (bool, int, float, np.bool_, np.integer, np.floating, type(None))
 
 
 def column_of(values: Sequence[Any], name: str) -> pa.Array:
-    """Arrow column of Python objects; mixed types become numbers if all are numbers, otherwise text.
+    """Arrow column of Python objects; mixed types become numbers if all are numbers, `MIXED` with booleans, otherwise text.
 
     Raises
     ------
@@ -36,7 +36,7 @@ def column_of(values: Sequence[Any], name: str) -> pa.Array:
         pass  # Decimal("Infinity") is a TypeError to Arrow
     try:
         if all(isinstance(value, _NUMBERS) for value in values):
-            return pa.array([_AS_IT_IS.number(value) for value in values], pa.float64(), from_pandas=True)
+            return _numbers(values)
         return pa.array([_text(value) for value in values], pa.string())
     except UnreadTypeError as exc:
         raise TableError(
@@ -128,6 +128,16 @@ def _index_columns(schema: pa.Schema) -> list[str]:
     """Columns that pandas made of an index."""
     stored = json.loads((schema.metadata or {}).get(b"pandas", b"{}")).get("index_columns", [])
     return [name for name in schema.names if name in stored or PANDAS_INDEX.fullmatch(name)]
+
+
+def _numbers(values: Sequence[Any]) -> pa.Array:
+    numbers = [_AS_IT_IS.number(value) for value in values]
+    truths = [isinstance(value, bool | np.bool_) for value in values]
+    column = pa.array(numbers, pa.float64(), from_pandas=True)
+    if not any(truths):
+        return column
+    codes = pa.array([0 if truth else 1 for truth in truths], pa.int8())
+    return union(codes, pa.array([bool(number) for number in numbers]), column)
 
 
 def _text(value: Any) -> str | None:

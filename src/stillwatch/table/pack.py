@@ -39,6 +39,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NoReturn
 
+import msgspec
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
@@ -46,7 +47,7 @@ from numpy.typing import NDArray
 from stillwatch.errors import SchemaError, TableError
 from stillwatch.table.memory import is_plain, number_column, table_of_objects
 from stillwatch.table.rows import Layout, Rows
-from stillwatch.table.schema import Schema, did_you_mean, listed
+from stillwatch.table.schema import Schema, did_you_mean, listed, refuse_unknown
 from stillwatch.table.values import (
     NESTED,
     Kind,
@@ -57,7 +58,7 @@ from stillwatch.table.values import (
     shown,
 )
 
-__all__ = ["Layout", "Packer", "Rows"]
+__all__ = ["Layout", "Packer", "Rows", "packer_of"]
 
 _PIECE = 16_384  # rows packed at once, which stay in the cache
 
@@ -89,6 +90,7 @@ _WRONG: dict[Kind, tuple[str, str, str]] = {
 }
 _COMMA = "Declare decimal=',' if commas are decimal marks, otherwise clean it."
 _LABEL = "A label must be 1 (or true, yes) for an anomaly and 0 (or false, no) for a normal row."
+_KNOWN = "It must be 1 (or true) for a confirmed anomaly, 0 (or false) for a confirmed normal row, and empty for all others."
 
 
 class Packer:
@@ -214,10 +216,22 @@ class Packer:
         name = self.schema.label
         if name is None:
             raise SchemaError("the schema has no label column. Declare the one that tells anomalies.")
-        _check_names([name], batch.schema.names)
-        column = batch.column(name)
-        chunks = column.chunks if isinstance(column, pa.ChunkedArray) else [column]
-        return np.concatenate([np.empty(0), *(self._label(name, chunk) for chunk in chunks)])
+        return self._answers(batch, name, "label column", _LABEL)
+
+    def known(self, batch: pa.RecordBatch | pa.Table) -> NDArray[np.float64]:
+        """What is known of Arrow rows: (n,) 1 = confirmed anomaly, 0 = confirmed normal, NaN = not known.
+
+        Raises
+        ------
+        SchemaError
+            the schema declares no such column, it is missing or doubled, or holds something else.
+        """
+        name = self.schema.known
+        if name is None:
+            raise SchemaError(
+                "the schema has no column of what is known. Declare the one that holds confirmed rows."
+            )
+        return self._answers(batch, name, "column of what is known,", _KNOWN)
 
     def extra(self, names: Iterable[str]) -> tuple[str, ...]:
         """Names that do not stand in the schema, and whose columns are therefore ignored."""
@@ -278,17 +292,25 @@ class Packer:
             what = f"{wrong:,} of {rows:,} values {many} (first: {shown(value)} at row {row:,})"
         raise TableError(f"column {shown(name)}: {what}. {advice}", column=name, row=row)
 
-    def _label(self, name: str, array: pa.Array) -> NDArray[np.float64]:
+    def _answers(
+        self, batch: pa.RecordBatch | pa.Table, name: str, what: str, advice: str
+    ) -> NDArray[np.float64]:
+        _check_names([name], batch.schema.names)
+        column = batch.column(name)
+        chunks = column.chunks if isinstance(column, pa.ChunkedArray) else [column]
+        return np.concatenate([np.empty(0), *(self._answer(name, chunk, what, advice) for chunk in chunks)])
+
+    def _answer(self, name: str, array: pa.Array, what: str, advice: str) -> NDArray[np.float64]:
         try:
             values, wrong = self.rules.booleans(array)
         except UnreadTypeError as exc:
-            raise SchemaError(f"the label column {shown(name)} holds {exc}. {_LABEL}") from exc
+            raise SchemaError(f"the {what} {shown(name)} holds {exc}. {advice}") from exc
         strange = ~((values == 0) | (values == 1) | np.isnan(values))
         if wrong is not None:
             strange |= wrong
         if strange.any():
             found = array.filter(pa.array(strange)).unique().to_pylist()
-            raise SchemaError(f"the label column {shown(name)} holds {listed(map(str, found), 4)}. {_LABEL}")
+            raise SchemaError(f"the {what} {shown(name)} holds {listed(map(str, found), 4)}. {advice}")
         return values
 
     def _named(self, row: Any) -> dict[str, Any]:
@@ -313,6 +335,27 @@ class Packer:
             f"{width} columns came without names, expected the {len(self._features)} feature columns"
             f"{all_columns}: {listed(self._features)}."
         )
+
+
+def packer_of(schema: Schema, name: str, kind: Kind | None = None) -> Packer:
+    """A packer of one column alone, whatever its role.
+
+    Parameters
+    ----------
+    kind
+        how to read it; None: as the schema says.
+
+    Raises
+    ------
+    SchemaError
+        the schema has no such column.
+    """
+    refuse_unknown([name], [column.name for column in schema.columns])
+    column = next(column for column in schema.columns if column.name == name)
+    column = msgspec.structs.replace(column, role="feature")
+    if kind is not None:
+        column = msgspec.structs.replace(column, kind=kind, zone="")
+    return Packer(msgspec.structs.replace(schema, columns=(column,)))
 
 
 def _check_names(needed: Sequence[str], names: list[str]) -> None:

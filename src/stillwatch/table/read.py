@@ -5,7 +5,7 @@ from __future__ import annotations
 import glob
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ from stillwatch.table.standard_input import DASH, TITLE, copied
 from stillwatch.table.values import shown
 
 BATCH = 65_536  # rows
+_MOST_CELLS = 100 * BATCH  # of one batch, so that wide tables take no more memory than long ones
 
 
 @dataclass(frozen=True)
@@ -42,19 +43,23 @@ class Source:
         what this is, for people.
     named
         False for an array, whose columns are called "x0", "x1", ...
+    rows
+        how many there are, as far as that is known without reading: text is estimated, 0 = not known.
     """
 
     names: tuple[str, ...]
     description: str
     named: bool
     _read: Callable[[int], Iterator[pa.RecordBatch]] = field(repr=False)
+    rows: int = field(default=0, repr=False)
 
-    def batches(self, size: int = BATCH) -> Iterator[pa.RecordBatch]:
-        """Rows in batches of at most `size`, columns in the order of `names`.
+    def batches(self, size: int | None = None) -> Iterator[pa.RecordBatch]:
+        """Rows in batches of at most `size` (None: as memory allows), columns in the order of `names`.
 
         Types may differ between batches, since files need not agree; `table.pack` reads them all. No batch is
         empty, but without any rows one empty batch comes.
         """
+        size = size or min(BATCH, max(1_024, _MOST_CELLS // len(self.names)))
         any_rows = False
         for batch in self._read(size):
             for start in range(0, batch.num_rows, size):
@@ -62,6 +67,20 @@ class Source:
                 yield batch.slice(start, size)
         if not any_rows:
             yield pa.RecordBatch.from_arrays([pa.nulls(0) for _ in self.names], names=list(self.names))
+
+    def watched(self, tell: Callable[[int, int], None]) -> Source:
+        """The same rows; whenever they are read, `tell` gets (rows done, rows in all): about so many, 0 = not known."""
+
+        def read(size: int) -> Iterator[pa.RecordBatch]:
+            done = 0
+            tell(0, self.rows)
+            for batch in self._read(size):
+                yield batch
+                done += batch.num_rows
+                tell(done, max(self.rows, done + 1) if self.rows else 0)
+            tell(done, done)
+
+        return replace(self, _read=read)
 
 
 def open_source(data: Any, *, delimiter: str | None = None, encoding: str | None = None) -> Source:
@@ -120,21 +139,40 @@ def open_source(data: Any, *, delimiter: str | None = None, encoding: str | None
 def _source_of_files(data: Any, delimiter: str | None, encoding: str | None) -> Source | None:
     """Open what stands in files; None: `data` is something else."""
 
-    def opened(path: Path, title: str = "") -> File:
-        return open_file(path, delimiter=delimiter, encoding=encoding, title=title)
+    def opened(path: Path, folder: Path | None = None, title: str = "") -> File:
+        file = open_file(path, delimiter=delimiter, encoding=encoding, title=title)
+        return file if folder is None else with_keys(file, folder)
 
+    if isinstance(data, str | os.PathLike) and os.fspath(data) == DASH:
+        path, held = copied()
+        return _of_files([opened(path, title=TITLE)], TITLE, held)
+    places = paths_of(data)
+    if places is None:
+        return None
+    files = [opened(path, folder) for path, folder in places]
+    if not isinstance(data, str | os.PathLike):
+        return _of_files(files, f"list of {len(files):,} files")
+    of_folder = places[0][1] is not None
+    return _of_files(files, f"{data} ({len(files):,} files)" if of_folder else str(data))
+
+
+def paths_of(data: Any) -> list[tuple[Path, Path | None]] | None:
+    """Files that a path, a glob, a folder or a list of paths stands for, in order; None: `data` is something else.
+
+    Each comes with the folder whose `key=value` folders become its columns, None where there is no such folder.
+
+    Raises
+    ------
+    TableError
+        nothing matches a glob, or a folder holds no table.
+    """
     if isinstance(data, str | os.PathLike):
         text = os.fspath(data)
-        if text == DASH:
-            path, held = copied()
-            return _of_files([opened(path, TITLE)], TITLE, held)
         if os.path.isdir(text):
-            folder = Path(text)
-            files = [with_keys(opened(path), folder) for path in files_in(folder)]
-            return _of_files(files, f"{text} ({len(files):,} files)")
-        return _of_files([opened(path) for path in _paths(text)], str(data))
+            return [(path, Path(text)) for path in files_in(Path(text))]
+        return [(path, None) for path in _paths(text)]
     if isinstance(data, Sequence) and data and all(isinstance(item, str | os.PathLike) for item in data):
-        return _of_files([opened(Path(item)) for item in data], f"list of {len(data):,} files")
+        return [(Path(item), None) for item in data]
     return None
 
 
@@ -162,7 +200,8 @@ def _of_files(files: list[File], description: str, held: object = None) -> Sourc
                 yield batch.select(list(first.names))
             _refuse_changed(file, stamp)
 
-    return Source(first.names, description, True, read)
+    known = [file.rows for file in files]
+    return Source(first.names, description, True, read, sum(known) if all(known) else 0)
 
 
 def _stamp(file: File) -> tuple[int, ...]:
@@ -195,7 +234,9 @@ def _of_table(table: pa.Table, kind: str) -> Source:
         raise TableError(f"the {kind} has no columns.")
     refuse_duplicates(names)
     description = f"{kind} of {table.num_rows:,} rows and {len(names):,} columns"
-    return Source(names, description, True, lambda size: iter(table.to_batches(max_chunksize=size)))
+    return Source(
+        names, description, True, lambda size: iter(table.to_batches(max_chunksize=size)), table.num_rows
+    )
 
 
 def _of_array(x: NDArray[Any]) -> Source:
@@ -208,6 +249,6 @@ def _of_array(x: NDArray[Any]) -> Source:
     names = tuple(f"x{j}" for j in range(x.shape[1]))
     description = f"array of {x.shape[0]:,} rows and {x.shape[1]:,} columns"
     if is_plain(x):
-        return Source(names, description, False, lambda size: batches_of_numbers(x, names, size))
+        return Source(names, description, False, lambda size: batches_of_numbers(x, names, size), len(x))
     table = table_of_objects(x, names)
-    return Source(names, description, False, lambda size: iter(table.to_batches(max_chunksize=size)))
+    return Source(names, description, False, lambda size: iter(table.to_batches(max_chunksize=size)), len(x))

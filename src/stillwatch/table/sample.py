@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 import pyarrow as pa
@@ -10,9 +10,16 @@ import pyarrow.types as pt
 from numpy.typing import NDArray
 
 from stillwatch.errors import TableError
+from stillwatch.table.values import MIXED, mixed, spelled
 
 
-def sample(batches: Iterable[pa.RecordBatch], limit: int, rng: np.random.Generator) -> pa.Table:
+def sample(
+    batches: Iterable[pa.RecordBatch],
+    limit: int,
+    rng: np.random.Generator,
+    *,
+    first: Callable[[pa.RecordBatch], NDArray[np.bool_]] | None = None,
+) -> pa.Table:
     """At most `limit` rows, each equally likely, in their original order.
 
     Every row draws a random key and the rows with the lowest keys stay, so the result depends on the
@@ -22,6 +29,8 @@ def sample(batches: Iterable[pa.RecordBatch], limit: int, rng: np.random.Generat
     ----------
     limit
         most rows to keep, at least 1; memory holds about twice as many.
+    first
+        tells which rows of a batch are kept before any other.
 
     Raises
     ------
@@ -33,6 +42,8 @@ def sample(batches: Iterable[pa.RecordBatch], limit: int, rng: np.random.Generat
     highest = np.inf  # key of the worst row that stays
     for batch in batches:
         drawn = rng.random(batch.num_rows)
+        if first is not None:
+            drawn[first(batch)] -= 1.0
         stays = drawn < highest
         # An empty piece is kept once, for its schema.
         if stays.any() or not kept:
@@ -83,8 +94,24 @@ def _joined(pieces: list[pa.RecordBatch]) -> pa.Table:
 
 
 def _spelled(table: pa.Table, tables: list[pa.Table]) -> pa.Table:
-    """Columns whose types differ between files as text, in which every value keeps its meaning."""
+    """Columns whose types differ between files in a form in which every value keeps its meaning: `MIXED`, or text."""
     for i, name in enumerate(table.schema.names):
-        if len({other.schema.field(name).type for other in tables}) > 1:
-            table = table.set_column(i, name, table.column(i).cast(pa.string()))
+        types = {other.schema.field(name).type for other in tables}
+        if len(types) > 1:
+            column = table.column(i).combine_chunks()
+            if all(map(_may_be_mixed, types)):
+                column = mixed(column)
+            else:
+                column = spelled(column) if column.type == MIXED else column.cast(pa.string())
+            table = table.set_column(i, name, column)
     return table
+
+
+def _may_be_mixed(kind: pa.DataType) -> bool:
+    return bool(
+        kind == MIXED
+        or pt.is_boolean(kind)
+        or pt.is_integer(kind)
+        or pt.is_floating(kind)
+        or pt.is_null(kind)
+    )

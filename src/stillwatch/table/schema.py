@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from functools import cached_property
 from typing import TYPE_CHECKING, Literal, get_args
 
 import msgspec
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["MISSING_TOKENS", "Column", "DecimalMark", "Kind", "Role", "Schema", "infer_schema"]
 
-Role = Literal["feature", "label", "key", "ignore"]
+Role = Literal["feature", "label", "known", "key", "ignore"]
 
 
 class Column(msgspec.Struct, frozen=True, kw_only=True):
@@ -30,7 +31,8 @@ class Column(msgspec.Struct, frozen=True, kw_only=True):
     kind
         "number", "category" (text from a set), "boolean" (true or false, or the numbers 0 and 1) or "timestamp".
     role
-        "feature" (enters the model), "label" (1 = anomaly), "key" (goes along to the scores) or "ignore".
+        "feature" (enters the model), "label" (1 = anomaly; it evaluates), "known" (1 = confirmed anomaly, 0 = confirmed
+        normal, nothing = not known; it teaches), "key" (goes along to the scores) or "ignore".
     reason
         why kind and role are what they are, in one plain sentence.
     zone
@@ -44,7 +46,9 @@ class Column(msgspec.Struct, frozen=True, kw_only=True):
     zone: str = ""
 
 
-class Schema(msgspec.Struct, frozen=True, kw_only=True):
+class Schema(
+    msgspec.Struct, frozen=True, kw_only=True, dict=True
+):  # dict: what follows from the columns is kept
     """The columns of a table, in order, and how its text is to be read.
 
     Attributes
@@ -57,7 +61,8 @@ class Schema(msgspec.Struct, frozen=True, kw_only=True):
     Raises
     ------
     SchemaError
-        a name stands twice, a kind, role or zone is unknown, there are two labels, or no feature column is left.
+        a name stands twice, a kind, role or zone is unknown, there are two labels or two columns of what is known, or no
+        feature column is left.
 
     Examples
     --------
@@ -77,9 +82,12 @@ class Schema(msgspec.Struct, frozen=True, kw_only=True):
             _check_choice(f"column {shown(column.name)}: role", column.role, get_args(Role))
             _check_zone(column)
         _check_choice("decimal mark", self.decimal, get_args(DecimalMark))
-        labels = [column.name for column in self.columns if column.role == "label"]
-        if len(labels) > 1:
-            raise SchemaError(f"a table has one label column, but {listed(labels)} are declared. Choose one.")
+        for role in ("label", "known"):
+            names = [column.name for column in self.columns if column.role == role]
+            if len(names) > 1:
+                raise SchemaError(
+                    f"a table has one {role} column, but {listed(names)} are declared. Choose one."
+                )
         if not self.features:
             why = "; ".join(
                 f"{shown(column.name)} is {column.role}{f' ({column.reason})' if column.reason else ''}"
@@ -90,7 +98,7 @@ class Schema(msgspec.Struct, frozen=True, kw_only=True):
                 "Declare the kind of a column that was set aside, or ignore fewer."
             )
 
-    @property
+    @cached_property
     def features(self) -> tuple[Column, ...]:
         """Columns that go into the model, in order."""
         return tuple(column for column in self.columns if column.role == "feature")
@@ -101,21 +109,26 @@ class Schema(msgspec.Struct, frozen=True, kw_only=True):
         return next((column.name for column in self.columns if column.role == "label"), None)
 
     @property
+    def known(self) -> str | None:
+        """Name of the column that tells which rows are confirmed anomalies and which are confirmed normal."""
+        return next((column.name for column in self.columns if column.role == "known"), None)
+
+    @property
     def keys(self) -> tuple[str, ...]:
         """Names of the columns that go along to the scores."""
         return tuple(column.name for column in self.columns if column.role == "key")
 
-    @property
+    @cached_property
     def numbers(self) -> tuple[str, ...]:
         """Names of the feature columns that are read as numbers: kind number or boolean."""
         return tuple(column.name for column in self.features if column.kind in {"number", "boolean"})
 
-    @property
+    @cached_property
     def texts(self) -> tuple[str, ...]:
         """Names of the feature columns that are read as text: kind category."""
         return tuple(column.name for column in self.features if column.kind == "category")
 
-    @property
+    @cached_property
     def times(self) -> tuple[str, ...]:
         """Names of the feature columns of kind timestamp."""
         return tuple(column.name for column in self.features if column.kind == "timestamp")
@@ -124,11 +137,12 @@ class Schema(msgspec.Struct, frozen=True, kw_only=True):
         self,
         *,
         label: str | None = None,
+        known: str | None = None,
         feature: Iterable[str] = (),
         ignore: Iterable[str] = (),
         key: Iterable[str] = (),
     ) -> Schema:
-        """Give columns other roles. Those not named keep theirs; a former label is then ignored.
+        """Give columns other roles. Those not named keep theirs; a former label, or column of what is known, is ignored.
 
         Raises
         ------
@@ -138,6 +152,7 @@ class Schema(msgspec.Struct, frozen=True, kw_only=True):
         roles: dict[str, Role] = {}
         declared: dict[Role, tuple[str, ...]] = {
             "label": _names(label),
+            "known": _names(known),
             "feature": _names(feature),
             "ignore": _names(ignore),
             "key": _names(key),
@@ -154,8 +169,9 @@ class Schema(msgspec.Struct, frozen=True, kw_only=True):
             if column.name in roles:
                 role = roles[column.name]
                 columns[i] = msgspec.structs.replace(column, role=role, reason=f"declared as {role}")
-            elif column.role == "label" and label is not None:
-                columns[i] = msgspec.structs.replace(column, role="ignore", reason="was the label before")
+            elif column.role in {"label", "known"} and declared[column.role]:
+                reason = "was the label before" if column.role == "label" else "said what is known before"
+                columns[i] = msgspec.structs.replace(column, role="ignore", reason=reason)
         return msgspec.structs.replace(self, columns=tuple(columns))
 
     def with_kinds(self, kinds: Mapping[str, Kind]) -> Schema:
@@ -200,6 +216,7 @@ def infer_schema(
     source: Source,
     *,
     label: str | None = None,
+    known: str | None = None,
     ignore: Iterable[str] = (),
     key: Iterable[str] = (),
     kinds: Mapping[str, Kind] | None = None,
@@ -213,7 +230,7 @@ def infer_schema(
 
     Parameters
     ----------
-    label, ignore, key
+    label, known, ignore, key
         names of the columns in these roles.
     kinds
         kinds that the caller knows better; such a column is never set aside.
@@ -231,7 +248,7 @@ def infer_schema(
     """
     kinds, missing = dict(kinds or {}), tuple(missing)
     ignore, key = _names(ignore), _names(key)
-    aside = {*ignore, *key, *_names(label)}
+    aside = {*ignore, *key, *_names(label), *_names(known)}
     refuse_unknown((*kinds, *aside), source.names)
     found = _judgements(source, ValueRules(missing, decimal or "."))
     commas = [name for name, column in found.items() if column.comma and name not in {*kinds, *aside}]
@@ -257,7 +274,7 @@ def infer_schema(
             )
         )
     schema = Schema(columns=tuple(columns), missing=missing, decimal=decimal or ".")
-    return schema.with_kinds(kinds).with_roles(label=label, ignore=ignore, key=key)
+    return schema.with_kinds(kinds).with_roles(label=label, known=known, ignore=ignore, key=key)
 
 
 def _judgements(source: Source, rules: ValueRules) -> dict[str, Judgement]:

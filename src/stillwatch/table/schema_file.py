@@ -57,7 +57,7 @@ def save_schema(
     Parameters
     ----------
     data
-        rows to take a sample of each feature and label from, anything `inspect` takes; None: no samples. Texts that
+        rows to take a sample of each feature, label and known column from, anything `inspect` takes; None: no samples. Texts that
         stand in fewer than 5 rows are never written.
 
     Raises
@@ -129,7 +129,7 @@ def _problem(exc: Exception, data: bytes) -> str:
         what = text.rpartition(" (byte")[0].removeprefix("JSON is malformed: ")
         return f"line {line:,} is not JSON ({what}). Mind quotes and commas."
     if "Invalid enum value" in text:
-        kinds, roles = "number, category, boolean, timestamp", "feature, label, key, ignore"
+        kinds, roles = "number, category, boolean, timestamp", "feature, label, known, key, ignore"
         text += f". A kind is one of {kinds}; a role one of {roles}; decimal is '.' or ','"
     return text + "."
 
@@ -140,7 +140,7 @@ def _samples(schema: Schema, data: Any) -> Mapping[str, tuple[Value, ...]]:
     return {
         column.name: _sample(column, batch.column(column.name), rules)
         for column in schema.columns
-        if column.role in {"feature", "label"} and column.name in batch.schema.names
+        if column.role in {"feature", "label", "known"} and column.name in batch.schema.names
     }
 
 

@@ -42,6 +42,9 @@ MISSING_TOKENS: tuple[str, ...] = (
 PAIRS = (("true", "false"), ("t", "f"), ("yes", "no"), ("y", "n"))
 LONGEST_TEXT = 10_000
 
+MIXED = pa.sparse_union([pa.field("truth", pa.bool_()), pa.field("number", pa.float64())])
+"""Booleans and numbers in one column: `true` is 1 as a number, yet as a category it is no "1"."""
+
 _TRUTH = {word: truth for pair in PAIRS for word, truth in zip(pair, (1.0, 0.0), strict=True)}
 # What Python and Arrow call white space differs; this set is the one that both trim.
 _WHITE = " \t\n\v\f\r"
@@ -195,6 +198,8 @@ class ValueRules:
     def texts(self, array: pa.Array) -> Parsed:
         """Arrow column to an object array of str."""
         array = decoded(array)
+        if array.type == MIXED:
+            array = spelled(array)
         if not is_text(array.type):
             typed_numbers(array[:0])  # refuses the types that have no spelling
         if is_span(array.type):
@@ -300,13 +305,40 @@ def typed_numbers(array: pa.Array) -> NDArray[np.float64]:
         return _to_numpy(pc.cast(pc.cast(array, narrow), pa.float64(), safe=False)) / _PER_SECOND[kind.unit]
     if pt.is_null(kind):
         return np.full(len(array), np.nan)
-    if pt.is_boolean(kind):
+    if kind == MIXED:
+        array = pc.if_else(_truths(array), array.field(0).cast(pa.float64()), array.field(1))
+    elif pt.is_boolean(kind):
         array = array.cast(pa.uint8())
     elif pt.is_decimal(kind):
         array = array.cast(pa.string())  # Arrow's own way to float64 is off by one unit in the last place
     elif not (pt.is_integer(kind) or pt.is_floating(kind)):
         raise UnreadTypeError(_type_name(kind))
-    return _to_numpy(pc.cast(array, pa.float64(), safe=False))
+    return _to_numpy(array if pt.is_float64(kind) else pc.cast(array, pa.float64(), safe=False))
+
+
+def mixed(array: pa.Array) -> pa.Array:
+    """Arrow column of booleans, numbers or nulls as `MIXED`."""
+    if array.type == MIXED:
+        return array
+    truth = pt.is_boolean(array.type)
+    nothing = pa.nulls(len(array), pa.float64() if truth else pa.bool_())
+    number = nothing if truth else pa.array(typed_numbers(array), from_pandas=True)
+    codes = pa.array(np.full(len(array), 0 if truth else 1, dtype=np.int8))
+    return union(codes, array if truth else nothing, number)
+
+
+def union(codes: pa.Array, truths: pa.Array, numbers: pa.Array) -> pa.Array:
+    """`MIXED` column: `codes` are 0 where the boolean stands for a value, 1 where the number does."""
+    return pa.UnionArray.from_sparse(codes, [truths, numbers], [field.name for field in MIXED])
+
+
+def spelled(array: pa.Array) -> pa.Array:
+    """Column of type `MIXED` as text, each value in its one spelling."""
+    return pa.array([_spell(value) or None for value in array.to_pylist()], pa.string())
+
+
+def _truths(array: pa.Array) -> pa.Array:
+    return pc.equal(array.type_codes, pa.scalar(0, pa.int8()))
 
 
 def _unread(value: Any) -> UnreadTypeError:
@@ -315,6 +347,8 @@ def _unread(value: Any) -> UnreadTypeError:
 
 
 def _type_name(kind: pa.DataType) -> str:
+    if kind == MIXED:
+        return "true/false beside numbers"
     return NESTED if pt.is_nested(kind) else f"type {kind}"
 
 

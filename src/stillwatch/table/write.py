@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import os
 import sys
-import uuid
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from itertools import chain
@@ -19,6 +18,7 @@ import pyarrow.parquet as pq
 import pyarrow.types as pt
 
 from stillwatch.errors import TableError
+from stillwatch.unfinished import sweep, unfinished
 
 # OWASP, CSV injection: a spreadsheet runs a cell that begins so. Text that is a plain number is spared.
 _FORMULA = r"^([=+\-@\t\r])"
@@ -139,18 +139,22 @@ def _check_target(target: Path, overwrite: bool) -> None:
 
 @contextmanager
 def _temporary(target: Path) -> Iterator[IO[bytes]]:
-    part = target.with_name(f".{target.name[:100]}.{uuid.uuid4().hex[:8]}.part")
+    sweep(target, Path.unlink)
+    with unfinished(target, _make_file) as part:
+        try:
+            with part.open("wb") as stream:
+                yield stream
+        except OSError as exc:
+            raise TableError(f"{target} could not be written: {exc.strerror or exc}.") from exc
+        finally:
+            part.unlink(missing_ok=True)  # renamed by now, unless something failed
+
+
+def _make_file(path: Path) -> None:
     try:
-        stream = part.open("xb")
+        path.touch(exist_ok=False)
     except OSError as exc:
-        raise TableError(f"{target.parent} cannot be written to: {exc.strerror}.") from exc
-    try:
-        with stream:
-            yield stream
-    except OSError as exc:
-        raise TableError(f"{target} could not be written: {exc.strerror or exc}.") from exc
-    finally:
-        part.unlink(missing_ok=True)  # renamed by now, unless something failed
+        raise TableError(f"{path.parent} cannot be written to: {exc.strerror}.") from exc
 
 
 def _write_all(writer: Any, first: pa.RecordBatch, others: Iterable[pa.RecordBatch]) -> int:
