@@ -26,6 +26,8 @@ _INPUT_TYPES = {
 class Graph:
     """An ONNX graph under construction: each call adds one node and returns the name of its output."""
 
+    FLOAT, DOUBLE = int(TensorProto.FLOAT), int(TensorProto.DOUBLE)
+
     def __init__(self) -> None:
         self._nodes: list[onnx.NodeProto] = []
         self._constants: list[onnx.TensorProto] = []

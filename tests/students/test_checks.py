@@ -14,7 +14,10 @@ from stillwatch.graph import Graph
 from stillwatch.knowledge.knowledge import Knowledge
 from stillwatch.students.protocol import Student
 
-STUDENTS: dict[str, Callable[[], Student]] = {"mlp": lambda: sw.MLP(hidden=(16, 16), steps=150)}
+STUDENTS: dict[str, Callable[[], Student]] = {
+    "mlp": lambda: sw.MLP(hidden=(16, 16), steps=150),
+    "prototypes": lambda: sw.Prototypes(points=30, hidden=(16,), steps=150),
+}
 
 
 @pytest.fixture(scope="module")

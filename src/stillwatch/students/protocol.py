@@ -23,6 +23,14 @@ from stillwatch.knowledge.knowledge import Knowledge
 Progress = Callable[[int, int, float], None]
 
 
+class Learner(Protocol):
+    """What turns knowledge into a student: a student itself, or a choice among several."""
+
+    def fit(self, knowledge: Knowledge, *, seed: int, progress: Progress | None = None) -> Student:
+        """Learn `knowledge.target` and return the student that did."""
+        ...
+
+
 @runtime_checkable
 class Student(Protocol):
     """A model small enough to ship."""

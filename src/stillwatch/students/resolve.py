@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from stillwatch.errors import StudentError
+from stillwatch.students.auto import Auto
 from stillwatch.students.mlp import MLP
-from stillwatch.students.protocol import Student
+from stillwatch.students.protocol import Learner, Student
+from stillwatch.students.prototypes import Prototypes
 
-NAMES: dict[str, Callable[[], Student]] = {"auto": MLP, "mlp": MLP}
+NAMES: dict[str, Callable[[], Learner]] = {"auto": Auto, "mlp": MLP, "prototypes": Prototypes}
 
 
-def resolve_student(spec: str | Student) -> Student:
+def resolve_student(spec: str | Student) -> Learner:
     """A student by name, or the one handed in.
 
     Raises

@@ -1,0 +1,42 @@
+"""The student that needs no choice: the family that copies this teacher best on rows held out."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from stillwatch.evaluation.fidelity import spearman
+from stillwatch.knowledge.knowledge import TRAIN, Knowledge
+from stillwatch.students.mlp import MLP
+from stillwatch.students.protocol import Progress, Student
+from stillwatch.students.prototypes import Prototypes
+
+_TRIAL = 1_000
+_FEWEST_ROWS = 5_000
+
+
+class Auto:
+    """Try each family for a while, and train the better one in full.
+
+    Points suit teachers that measure distances (neighbours, and what contains them), layers of ReLU those that do not
+    (forests, mixtures). Which one a teacher is, its answers tell.
+    """
+
+    def fit(self, knowledge: Knowledge, *, seed: int, progress: Progress | None = None) -> Student:
+        """Choose and train; what comes back is the student of the chosen family."""
+        if int((~knowledge.held_out).sum()) < _FEWEST_ROWS:  # a tiny table is spared the time
+            return MLP().fit(knowledge, seed=seed, progress=progress)
+        tried = [family(steps=_TRIAL).fit(knowledge, seed=seed) for family in (MLP, Prototypes)]
+        best = max(tried, key=lambda student: agreement(student, knowledge))
+        return type(best)().fit(knowledge, seed=seed, progress=progress)
+
+
+def agreement(student: Student, knowledge: Knowledge) -> float:
+    """Rank agreement with the teacher on the upper half of rows held out: mean over real and over synthetic ones."""
+    held, real = knowledge.held_out, knowledge.kind == TRAIN
+    found = []
+    for part in (held & real, held & ~real):
+        asked = knowledge.target[part]
+        upper = asked > np.median(asked) if len(asked) else np.zeros(0, dtype=np.bool_)
+        if upper.sum() > 2:
+            found.append(spearman(student.score(knowledge.x[part][upper]), asked[upper]))
+    return float(np.mean(found)) if found else 0.0

@@ -1,0 +1,133 @@
+"""Knowledge as a network takes it in: standardised tensors, shuffled batches, and how well it does on rows held out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import pairwise
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from stillwatch.evaluation.fidelity import spearman
+from stillwatch.knowledge.knowledge import Knowledge
+from stillwatch.students.dense import Layers
+from stillwatch.students.protocol import Progress
+from stillwatch.training.loop import one_thread, train
+
+_BATCH = 256
+
+
+class Lesson:
+    """What a network learns, and the scales that its weights are folded back into.
+
+    Attributes
+    ----------
+    x
+        (n, d) standardised features of the rows to learn from.
+    kind
+        (n,) where each of these rows came from.
+    shift, spread
+        (d,) features = x * spread + shift.
+    middle, height
+        score = what the network gives * height + middle.
+    """
+
+    def __init__(self, knowledge: Knowledge, *, seed: int) -> None:
+
+        learn = ~knowledge.held_out
+        x, target = knowledge.x[learn], knowledge.target[learn]
+        self.shift, self.spread = x.mean(axis=0), x.std(axis=0)
+        self.spread[self.spread < 1e-6] = 1
+        self.middle, self.height = float(target.mean()), max(float(target.std()), 1e-6)
+        self.kind = knowledge.kind[learn]
+        self.x = torch.from_numpy((x - self.shift) / self.spread)
+        self._targets = torch.from_numpy((target - self.middle) / self.height)
+        self._unseen = torch.from_numpy((knowledge.x[~learn] - self.shift) / self.spread)
+        self._asked = knowledge.target[~learn]
+        self._seed = seed
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def teach(
+        self, network: nn.Module, *, steps: int | None, progress: Progress | None
+    ) -> tuple[tuple[int, float], ...]:
+        """Train a network of (n, d) to (n, 1); return (step, rank agreement on held-out rows) as it went."""
+        steps = steps or default_steps(len(self))
+        with one_thread():
+            checks = train(
+                network,
+                self._batches(),
+                _loss,
+                self._validate,
+                steps=steps,
+                learning_rate=_learning_rate(steps),
+                progress=progress,
+            )
+        return tuple((check.step, check.value) for check in checks)
+
+    def _validate(self, network: nn.Module) -> float:
+
+        scores = torch.cat([network(rows) for rows in torch.split(self._unseen, 4096)])
+        return spearman(scores.squeeze(1).numpy(), self._asked)
+
+    def _batches(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """Shuffled batches without end."""
+        generator = torch.Generator().manual_seed(self._seed)
+        while True:
+            order = torch.randperm(len(self), generator=generator)
+            for start in range(0, max(len(self) - _BATCH, 0) + 1, _BATCH):
+                chosen = order[start : start + _BATCH]
+                yield self.x[chosen], self._targets[chosen]
+
+
+def dense_layers(widths: tuple[int, ...], *, seed: int) -> list[nn.Linear]:
+    """Layers of these widths with weights drawn by `seed` and no bias; the global generator is left alone."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        layers = [nn.Linear(a, b) for a, b in pairwise(widths)]
+    for layer in layers:
+        nn.init.zeros_(layer.bias)
+    return layers
+
+
+def stack(layers: list[nn.Linear]) -> nn.Sequential:
+    """The layers with a ReLU between two."""
+    return nn.Sequential(*[part for layer in layers for part in (layer, nn.ReLU())][:-1])
+
+
+def fold(
+    layers: list[nn.Linear],
+    shift: NDArray[np.floating],
+    spread: NDArray[np.floating],
+    middle: float,
+    height: float,
+) -> Layers:
+    """Weights [in, out] and biases, with the standardising of inputs and of the score folded in."""
+    folded = [
+        (layer.weight.detach().numpy().T.astype(np.float64), layer.bias.detach().numpy().astype(np.float64))
+        for layer in layers
+    ]
+    weight, bias = folded[0]
+    weight = weight / spread[:, None]
+    folded[0] = (weight, bias - shift @ weight)
+    weight, bias = folded[-1]
+    folded[-1] = (weight * height, bias * height + middle)
+    return [(np.ascontiguousarray(w, np.float32), b.astype(np.float32)) for w, b in folded]
+
+
+def default_steps(rows: int) -> int:
+    """Steps that a number of training rows deserves: seconds for a small table, not minutes for a large one."""
+    return int(np.clip(rows // 8, 200, 4000))
+
+
+def _loss(network: nn.Module, batch: tuple[Tensor, ...]) -> Tensor:
+    rows, wanted = batch
+    return nn.functional.smooth_l1_loss(network(rows).squeeze(1), wanted)
+
+
+def _learning_rate(steps: int) -> float:
+    # Long training generalises better at a low rate, short training does not get there at one.
+    return float(min(6e-3, 2e-3 * np.sqrt(4000 / steps)))

@@ -1,0 +1,112 @@
+"""The trainable form of the student of prototypes."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+FEWEST_ROWS = 20  # rows that a point starts as the mean of
+_NEAR = 0.7  # share of the points that start among training rows
+_SETTLED = 80_000  # rows that points are the means of, at most
+_PACE = 8.0
+_SAMPLE = 2_000
+
+
+class Points(nn.Module):
+    """Logarithms of the distances to the nearest points, and the columns, into dense layers.
+
+    Parameters
+    ----------
+    places
+        (k, r) where the points start, along the axes.
+    axes
+        (d, r) directions along which distances are measured; what each counts is learnt.
+    train
+        (n, d) training rows, for the scale of distances.
+    nearest
+        how many points are looked at.
+    dense
+        layers of (n, nearest + d) to (n, 1).
+    """
+
+    def __init__(self, places: Tensor, axes: Tensor, train: Tensor, nearest: int, dense: nn.Module) -> None:
+        super().__init__()
+        self.axes: Tensor = axes
+        self.weight = nn.Parameter(torch.zeros(axes.shape[1]))
+        self.moved = nn.Parameter(torch.zeros_like(places))
+        self.dense = dense
+        self._start: Tensor = places
+        self._nearest = nearest
+        # A point among many close ones moves in short steps, a lonely one in long ones.
+        between = torch.cdist(places, places).fill_diagonal_(torch.inf).amin(dim=1)
+        between = torch.where(between.isfinite(), between, 1.0).clamp_min(1e-6)
+        self._stride: Tensor = _PACE * between[:, None] / places.shape[1] ** 0.5
+        away = torch.cdist(train[:_SAMPLE] @ axes, places).topk(nearest, largest=False).values
+        # Below this squared distance all is near: logarithms stay finite.
+        self.blur = float((0.3 * away[:, 0].quantile(0.05).clamp_min(1e-4)) ** 2)
+        seen = torch.log(away.square() + self.blur)
+        self.centre, self.scale = seen.mean(dim=0), seen.std(dim=0, correction=0).clamp_min(0.1)
+
+    def places(self) -> Tensor:
+        """(k, r) where the points stand."""
+        places: Tensor = self._start + self._stride * self.moved
+        return places
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(n, d) to (n, 1)."""
+        weight, along = self.weight.exp(), x @ self.axes
+        with torch.no_grad():
+            now = self.places() * weight
+            far = torch.addmm(now.square().sum(dim=1), along * weight, now.T, alpha=-2)
+            chosen = far.topk(self._nearest, dim=1, largest=False).indices
+        # Only the chosen points are measured, so only they learn.
+        near = self._start[chosen] + self._stride[chosen] * self.moved[chosen]
+        squares = ((along[:, None] - near) * weight).square().sum(dim=2)
+        distance = (torch.log(squares + self.blur) - self.centre) / self.scale
+        score: Tensor = self.dense(torch.cat([distance, x], dim=1))
+        return score
+
+
+def main_axes(rows: Tensor, scale: Tensor, most: int) -> Tensor:
+    """(d, r) directions to measure distances along: the columns, or the main ones of very many.
+
+    Parameters
+    ----------
+    rows
+        (n, d) standardised training rows.
+    scale
+        (d,) from there to the units of the features, in which a teacher measures distances.
+    """
+    if len(scale) <= most:
+        return torch.diag(scale)
+    centred = rows[:_SETTLED] * scale
+    _, directions = torch.linalg.eigh(centred.T.cov())
+    main: Tensor = scale[:, None] * directions[:, -most:].flip(1)
+    return main
+
+
+def starting_places(x: Tensor, train: Tensor, count: int, rng: np.random.Generator) -> Tensor:
+    """Where at most `count` points start: two rounds of k-means over asked rows.
+
+    Parameters
+    ----------
+    x
+        (n, r) asked rows.
+    train
+        (n,) which of them are training rows; most points start among these.
+    """
+    near, far = (rng.permutation(np.flatnonzero(part)) for part in (train.numpy(), ~train.numpy()))
+    near = near[: count if not len(far) else round(_NEAR * count)]
+    places = x[np.concatenate([near, far[: count - len(near)]])]
+    rows = x[rng.permutation(len(x))[:_SETTLED]]
+    for _ in range(2):
+        norm = places.square().sum(dim=1)
+        cell = torch.cat(
+            [torch.addmm(norm, part, places.T, alpha=-2).argmin(dim=1) for part in torch.split(rows, 4096)]
+        )
+        size = torch.bincount(cell, minlength=len(places))
+        total = torch.zeros_like(places).index_add_(0, cell, rows)
+        kept = size >= min(FEWEST_ROWS, int(size.max()))
+        places = total[kept] / size[kept, None]
+    return places

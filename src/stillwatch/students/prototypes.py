@@ -1,0 +1,164 @@
+"""A network that knows places: distances to the nearest of a few hundred learnt points, read by small dense layers.
+
+Most detectors are functions of distance: to neighbours, to centres, along an ellipsoid. Layers of ReLU must put such a function
+together from planes, which takes far more of them, and far more training, than a file of 200 KB holds. Here the first layer is
+made of points. It learns where they stand (in the manner of learning vector quantisation), how much each column counts, and, by
+the dense layers over distances and columns, anything that distance does not say.
+
+No point is a training row: each starts as the mean of at least 20 rows that the teacher was asked about.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stillwatch.errors import StudentError
+from stillwatch.graph import Graph
+from stillwatch.knowledge.knowledge import TRAIN, Knowledge
+from stillwatch.students.dense import Layers, forward, in_blocks, write_layers
+from stillwatch.students.protocol import Progress
+
+_BLOCK = 1024
+_MOST = 1536
+_MOST_NUMBERS = 46_000  # in the whole student: 184 KB
+_FEWEST = 64
+_MOST_AXES = 32  # more columns than this are measured along their main axes
+
+
+class Prototypes:
+    """Regression on soft scores, by distances to learnt points.
+
+    Parameters
+    ----------
+    points
+        number of points; None: by the numbers of rows and columns.
+    nearest
+        how many of the nearest points are looked at.
+    hidden
+        width of each dense layer.
+    steps
+        most training steps; None: by the number of rows.
+    """
+
+    name = "prototypes"
+
+    def __init__(
+        self,
+        points: int | None = None,
+        nearest: int = 4,
+        hidden: tuple[int, ...] = (64, 64),
+        steps: int | None = None,
+    ) -> None:
+        if points is not None and points < 1:
+            raise StudentError(f"points={points}: expected at least one.")
+        if nearest < 1:
+            raise StudentError(f"nearest={nearest}: expected at least one.")
+        if not hidden or min(hidden) < 1:
+            raise StudentError(f"hidden={tuple(hidden)}: expected at least one layer of at least one unit.")
+        self.points = points
+        self.nearest = nearest
+        self.hidden = tuple(hidden)
+        self.steps = steps
+        self.places: NDArray[np.float32] = np.empty((0, 0), np.float32)
+        self.axes: NDArray[np.float32] = np.empty((0, 0), np.float32)
+        self.blur = 0.0
+        self.layers: Layers = []
+        self.history: tuple[tuple[int, float], ...] = ()
+
+    def fit(self, knowledge: Knowledge, *, seed: int, progress: Progress | None = None) -> Self:
+        """Train on the rows that are not held out; see `Student.fit`."""
+        import torch
+
+        from stillwatch.students.lesson import Lesson, dense_layers, fold, stack
+        from stillwatch.students.points import Points, main_axes, starting_places
+
+        lesson = Lesson(knowledge, seed=seed)
+        train = torch.from_numpy(lesson.kind == TRAIN)
+        axes = main_axes(lesson.x[train], torch.from_numpy(lesson.spread), _MOST_AXES)
+        widths = (self.nearest + lesson.x.shape[1], *self.hidden, 1)
+        others = axes.numel() + sum(a * b for a, b in pairwise(widths))
+        count = self.points or _default_points(len(lesson), others, axes.shape[1])
+        places = starting_places(lesson.x @ axes, train, count, np.random.default_rng(seed))
+        nearest = min(self.nearest, len(places))
+        layers = dense_layers((nearest + lesson.x.shape[1], *self.hidden, 1), seed=seed)
+        network = Points(places, axes, lesson.x[train], nearest, stack(layers))
+        self.history = lesson.teach(network, steps=self.steps, progress=progress)
+
+        weight = network.weight.detach().exp().double().numpy()
+        self.axes = (axes.double().numpy() / lesson.spread[:, None] * weight).astype(np.float32)
+        offset = lesson.shift.astype(np.float64) @ self.axes
+        self.places = (network.places().detach().double().numpy() * weight + offset).astype(np.float32)
+        self.blur = network.blur
+        self.layers = fold(
+            layers,
+            np.concatenate([network.centre.numpy(), lesson.shift]),
+            np.concatenate([network.scale.numpy(), lesson.spread]),
+            lesson.middle,
+            lesson.height,
+        )
+        return self
+
+    def score(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
+        """NumPy form of the network; see `Student.score`."""
+        self._check_fitted()
+        return in_blocks(self._forward, x, _BLOCK)
+
+    def write(self, graph: Graph, matrix: str) -> str:
+        """Choose the nearest points, measure the distances to them, and one Gemm and one Relu a layer; see `Student.write`.
+
+        Distances are differences of close numbers: in double precision, neither they nor the choice hang on rounding.
+        """
+        self._check_fitted()
+        exact = graph.add("Cast", matrix, to=graph.DOUBLE)
+        places = graph.add("Cast", graph.constant(self.places), to=graph.DOUBLE)
+        along = graph.add("MatMul", exact, graph.add("Cast", graph.constant(self.axes), to=graph.DOUBLE))
+        norm = graph.add("ReduceSumSquare", places, axes=[1], keepdims=0)
+        far = graph.add("Gemm", along, places, norm, alpha=-2.0, transB=1)
+        count = graph.constant([self._looked_at], np.int64)
+        _, chosen = graph.add_many("TopK", far, count, outputs=2, axis=1, largest=0)
+        row = graph.add("Reshape", along, graph.constant([-1, 1, self.axes.shape[1]], np.int64))
+        away = graph.add("Sub", row, graph.add("Gather", places, chosen, axis=0))
+        squares = graph.add("ReduceSumSquare", away, axes=[2], keepdims=0)
+        blurred = graph.add("Add", squares, graph.constant(self.blur, np.float64))
+        distance = graph.add("Log", graph.add("Cast", blurred, to=graph.FLOAT))
+        return write_layers(self.layers, graph, graph.add("Concat", distance, matrix, axis=1))
+
+    def describe(self) -> dict[str, Any]:
+        """Name, shape and number of parameters."""
+        dense = sum(weight.size + bias.size for weight, bias in self.layers)
+        return {
+            "name": self.name,
+            "points": len(self.places),
+            "nearest": self._looked_at,
+            "hidden": [len(bias) for _, bias in self.layers[:-1]],
+            "parameters": self.places.size + self.axes.size + dense,
+        }
+
+    @property
+    def _looked_at(self) -> int:
+        return min(self.nearest, len(self.places))
+
+    def _forward(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
+        along = x.astype(np.float64) @ self.axes.astype(np.float64)
+        places = self.places.astype(np.float64)
+        far = np.square(places).sum(axis=1) - 2 * (along @ places.T)
+        chosen = np.argpartition(far, self._looked_at - 1, axis=1)[:, : self._looked_at]
+        order = np.argsort(np.take_along_axis(far, chosen, axis=1), axis=1)
+        chosen = np.take_along_axis(chosen, order, axis=1)
+        squares = np.square(along[:, None] - places[chosen]).sum(axis=2)
+        distance = np.log((squares + self.blur).astype(np.float32))
+        return forward(self.layers, np.concatenate([distance, x], axis=1))
+
+    def _check_fitted(self) -> None:
+        if not self.layers:
+            raise StudentError("This student is not fitted. Call fit(knowledge) first.")
+
+
+def _default_points(rows: int, others: int, axes: int) -> int:
+    """As many as the file holds beside the student's other numbers, and as the asked rows can place."""
+    room = max(_FEWEST, (_MOST_NUMBERS - others) // axes)
+    return max(1, min(_MOST, room, rows // 40))
