@@ -135,15 +135,6 @@ def test_warnings_of_a_teacher_become_log_lines(x: Any, caplog: pytest.LogCaptur
     assert "'scripted' warned while scoring 300 rows: FutureWarning: deprecated" in caplog.text
 
 
-def test_a_teacher_of_batches_is_told_of_and_asked_in_small_ones(
-    x: Any, caplog: pytest.LogCaptureFixture
-) -> None:
-    teacher = Scripted(total, pointwise=False)
-    fit_teacher(teacher, x, seed=0)
-    assert "'scripted' scores a row by the rows beside it" in caplog.text
-    assert max(teacher.batches) == 64
-
-
 def test_a_function_that_writes_into_its_rows_does_no_harm(x: Any) -> None:
     def spoil(rows: Any) -> Any:
         rows *= 2

@@ -11,7 +11,7 @@ from sklearn.mixture import GaussianMixture
 from sklearn.neighbors import LocalOutlierFactor
 from sklearn.svm import OneClassSVM
 
-from stillwatch.teachers import ask, fit_teacher
+from stillwatch.teachers import ask, fit_teacher, resolve_teacher
 from stillwatch.teachers.mcd import MCD
 from stillwatch.teachers.pyod import pyod_teacher
 from stillwatch.teachers.sklearn import GMM, KNN, LOF, OCSVM, IsolationForest
@@ -102,3 +102,29 @@ def test_pyod_is_pyods(name: str, module: str, x: Any, asked: Any) -> None:
         assert own is None
     else:
         np.testing.assert_allclose(own, oracle.decision_scores_)
+
+
+@pytest.mark.parametrize(("name", "module"), [("ECOD", "ecod"), ("COPOD", "copod")])
+def test_tail_teachers_are_pyods_on_the_training_rows(name: str, module: str, x: Any) -> None:
+    x = np.concatenate([x.round(1), x[:40], np.exp(x)])  # ties, twins, and columns that lean to either side
+    x = np.column_stack([x, np.resize([-1, 1], len(x))]).astype(np.float32)  # and one that leans to neither
+    oracle = getattr(__import__(f"pyod.models.{module}", fromlist=[name]), name)().fit(x.astype(float))
+    for spec in (name.lower(), f"pyod:{name}", type(oracle)()):
+        teacher = fit_teacher(resolve_teacher(spec, regime="all"), x, seed=0)
+        np.testing.assert_allclose(ask(teacher, x), oracle.decision_scores_, rtol=1e-12)
+
+
+@pytest.mark.parametrize(("name", "module"), [("ECOD", "ecod"), ("COPOD", "copod")])
+def test_tail_teachers_answer_a_row_beyond_as_pyod_answers_it_alone(name: str, module: str, x: Any) -> None:
+    x = np.exp(x)  # so that one row more does not turn the side that a column leans to
+    oracle = getattr(__import__(f"pyod.models.{module}", fromlist=[name]), name)().fit(x.astype(float))
+    far = np.concatenate([x.max(axis=0)[:3] * 1.1, x.min(axis=0)[3:] * 0.9])[None]
+    teacher = fit_teacher(resolve_teacher(name.lower(), regime="all"), x, seed=0)
+    np.testing.assert_allclose(ask(teacher, far), oracle.decision_function(far), rtol=0.02)
+
+
+@pytest.mark.parametrize("name", ["ecod", "copod"])
+def test_tail_teachers_answer_one_row_as_a_batch(name: str, x: Any, asked: Any) -> None:
+    teacher = fit_teacher(resolve_teacher(name, regime="all"), x, seed=0)
+    alone = [ask(teacher, asked[i : i + 1])[0] for i in range(len(asked))]
+    np.testing.assert_array_equal(ask(teacher, asked), alone)

@@ -18,7 +18,7 @@ from sklearn.svm import OneClassSVM
 
 from stillwatch.errors import MissingExtraError, TeacherError
 from stillwatch.teachers import NAMES, Teacher, ask, fit_teacher, resolve_teacher
-from stillwatch.teachers.pyod import find_detector
+from stillwatch.teachers.pyod import find_detector, pyod_teacher
 
 
 def resolve(spec: Any) -> Teacher:
@@ -46,7 +46,8 @@ def test_a_teacher_is_itself() -> None:
         ("pyod:Lof", "PyOD has no detector 'Lof'. Did you mean 'pyod:LOF'"),
         ("pyod:../x", "PyOD has no detector"),
         (None, "a NoneType is no teacher"),
-        (["knn", "lof"], "a list is no teacher"),
+        (["knn"], "a list of 1 teachers came; an ensemble has at least two"),
+        (["knn", "lofty"], "no teacher is called 'lofty'. Did you mean 'lof'"),
         (IsolationForest, r"the class IsolationForest; hand over an object of it: IsolationForest\(\)"),
         (LocalOutlierFactor(), "needs novelty=True"),
         (KMeans(), "in which direction"),
@@ -172,7 +173,8 @@ def test_functions_of_one_name_have_recipes_of_their_own(rows: Any) -> None:
 
 @pytest.mark.parametrize("name", ["ECOD", "COPOD"])
 def test_detectors_of_batches_are_found_out(name: str, rows: Any) -> None:
-    assert not fit_teacher(resolve(f"pyod:{name}"), rows, seed=0).pointwise
+    assert not fit_teacher(pyod_teacher(f"pyod:{name}"), rows, seed=0).pointwise
+    assert fit_teacher(resolve(f"pyod:{name}"), rows, seed=0).pointwise
 
 
 def test_pyod_leaves_the_process_alone(rows: Any, capsys: pytest.CaptureFixture[str]) -> None:

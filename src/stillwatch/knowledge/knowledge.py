@@ -38,6 +38,9 @@ class Knowledge:
         (n,) str, "train" or the kind of synthetic row.
     held_out
         (n,) bool, rows that no student trains on: they and their parents decide when training stops.
+    uncertainty
+        (n,) float32 how far the members of the teacher disagree about a row: the standard deviation of their scores on one
+        scale; None: the teacher has no members.
     provenance
         JSON-able: teacher, softening, seed, shares, versions.
     """
@@ -49,6 +52,7 @@ class Knowledge:
     kind: NDArray[np.str_]
     held_out: NDArray[np.bool_]
     provenance: dict[str, Any]
+    uncertainty: NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
         return len(self.x)
@@ -75,6 +79,7 @@ class Knowledge:
             guard=self.guard[chosen],
             kind=self.kind[chosen],
             held_out=self.held_out[chosen],
+            uncertainty=None if self.uncertainty is None else self.uncertainty[chosen],
         )
 
     def save(self, folder: str | Path) -> None:
@@ -83,6 +88,8 @@ class Knowledge:
         folder.mkdir(parents=True, exist_ok=True)
         columns: dict[str, Any] = {f"x{j}": column for j, column in enumerate(self.x.T)}
         columns |= {"raw": self.raw, "soft": self.soft, "guard": self.guard, "held_out": self.held_out}
+        if self.uncertainty is not None:
+            columns["uncertainty"] = self.uncertainty
         table = pa.table(columns).append_column("kind", pa.array(self.kind.tolist()).dictionary_encode())
         pq.write_table(table, folder / _ROWS)
         (folder / _PROVENANCE).write_bytes(msgspec.json.format(msgspec.json.encode(self.provenance)))
@@ -111,5 +118,6 @@ class Knowledge:
             guard=column["guard"],
             kind=np.array(table["kind"].to_pylist()),
             held_out=column["held_out"],
+            uncertainty=column.get("uncertainty"),
             provenance=provenance,
         )

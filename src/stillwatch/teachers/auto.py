@@ -10,13 +10,13 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from stillwatch.teachers.mcd import MCD
 from stillwatch.teachers.protocol import Matrix, Regime, Scores, Teacher, ask
 from stillwatch.teachers.recipe import write_recipe
+from stillwatch.teachers.scale import fit_scale
 from stillwatch.teachers.sklearn import GMM, KNN, IsolationForest
-
-_UPPER, _NORMAL_UPPER = 0.9, 1.2816
 
 
 @dataclass
@@ -40,17 +40,29 @@ class Auto:
         self._members = [member.fit(x, seed=seed) for member, _ in chosen]
         self._weights = [weight for _, weight in chosen]
         own = [_own_scores(member, x) for member in self._members]
-        self._scales = [_centre_and_spread(scores) for scores in own]
-        self._training = self._combine(own)
+        self._scales = [fit_scale(scores) for scores in own]
+        self._training = self._on_one_scale(own)
         return self
 
     def score(self, x: Matrix) -> Scores:
         """Ask the members and combine."""
-        return self._combine([ask(member, x) for member in self._members])
+        return self.combine(self.member_scores(x))
 
     def training_scores(self) -> Scores:
         """Combine the members' training scores: leave-one-out where they have that form, else in-sample."""
+        return self.combine(self._training)
+
+    def member_scores(self, x: Matrix) -> NDArray[np.float64]:
+        """(n, members) asinh((score - median) / spread)."""
+        return self._on_one_scale([ask(member, x) for member in self._members])
+
+    def training_member_scores(self) -> NDArray[np.float64]:
+        """(n, members) the same for the training rows."""
         return self._training
+
+    def combine(self, members: NDArray[np.float64]) -> Scores:
+        """Weighted mean."""
+        return np.average(members, axis=1, weights=self._weights)
 
     def recipe(self) -> dict[str, Any]:
         """Regime, weights, and the members' recipes."""
@@ -59,12 +71,10 @@ class Auto:
         own = write_recipe(self.name, parameters, seed=self._seed, rows=self._rows, packages=packages)
         return own | {"members": [member.recipe() for member in self._members]}
 
-    def _combine(self, scores: list[Scores]) -> Scores:
-        parts = [
-            np.arcsinh((s - centre) / spread)
-            for s, (centre, spread) in zip(scores, self._scales, strict=True)
-        ]
-        return np.average(parts, axis=0, weights=self._weights)
+    def _on_one_scale(self, scores: list[Scores]) -> NDArray[np.float64]:
+        return np.column_stack(
+            [scale.standardise(part) for scale, part in zip(self._scales, scores, strict=True)]
+        )
 
 
 def _members(regime: Regime, n: int) -> list[tuple[Teacher, float]]:
@@ -83,10 +93,3 @@ def _own_scores(member: Teacher, x: Matrix) -> Scores:
     # Folds for the members without a leave-one-out form gave the same quality at four times the cost.
     scores = member.training_scores()
     return ask(member, x) if scores is None else scores
-
-
-def _centre_and_spread(scores: Scores) -> tuple[float, float]:
-    # The upper side alone: scores are skewed, and anomalies stand above.
-    centre, upper = np.quantile(scores, [0.5, _UPPER])
-    spread = (upper - centre) / _NORMAL_UPPER or scores.std() or 1.0
-    return float(centre), float(spread)

@@ -8,7 +8,7 @@ from typing import Any, Self
 import numpy as np
 
 from stillwatch.errors import TeacherError
-from stillwatch.teachers.probe import answers_digest, is_pointwise
+from stillwatch.teachers.probe import answers_digest
 from stillwatch.teachers.protocol import Matrix, Scores
 from stillwatch.teachers.pyod import is_pyod
 from stillwatch.teachers.recipe import write_recipe
@@ -37,7 +37,6 @@ class Detector:
             self._refuse_other_width(x)
         else:
             self._model = _clone(self._given, seed).fit(x.copy())
-        self.pointwise = is_pointwise(self, x)
         self._answers = answers_digest(self, x)
         return self
 

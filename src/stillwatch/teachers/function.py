@@ -7,7 +7,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from stillwatch.teachers.probe import answers_digest, is_pointwise
+from stillwatch.teachers.probe import answers_digest
 from stillwatch.teachers.protocol import Matrix, Scores
 from stillwatch.teachers.recipe import write_recipe
 
@@ -21,9 +21,8 @@ class Function:
         self._function = function
 
     def fit(self, x: Matrix, *, seed: int) -> Self:
-        """Learn nothing; see whether the function judges rows one by one."""
+        """Learn nothing; take down a few answers."""
         self._rows = len(x)
-        self.pointwise = is_pointwise(self, x)
         self._answers = answers_digest(self, x)
         return self
 

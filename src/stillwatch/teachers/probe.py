@@ -1,4 +1,4 @@
-"""What can be learnt about a fitted teacher by asking it a few training rows."""
+"""What can be learnt about a fitted teacher by asking it a few rows."""
 
 from __future__ import annotations
 
@@ -6,21 +6,29 @@ import hashlib
 
 import numpy as np
 
-from stillwatch.teachers.protocol import Matrix, Teacher, ask
+from stillwatch.errors import TeacherError
+from stillwatch.teachers.protocol import Matrix, Scores, Teacher, ask
+
+_PROBES = 6
 
 
-def is_pointwise(teacher: Teacher, x: Matrix, *, probes: int = 8, crowd: int = 512) -> bool:
-    """Whether it judges a row by itself: ask a few rows one by one and within a crowd, and compare.
+def answers_differently(teacher: Teacher, x: Matrix, together: Scores) -> bool:
+    """Whether rows asked one by one score otherwise than they did together, or cannot be asked alone.
 
-    The crowd is large because a detector that mixes the asked rows with its training rows (PyOD's ECOD,
-    COPOD) moves by crowd / training rows only. The tolerance leaves room for float32 sums in another order.
+    Parameters
+    ----------
+    x, together
+        (n, d) rows, and their (n,) scores in one batch. Many rows: a detector that mixes the asked ones with its n_train
+        training rows (PyOD's ECOD, COPOD) moves by n / n_train only. The tolerance leaves room for float32 sums in
+        another order.
     """
-    rows = _spread(x, crowd)
-    together = ask(teacher, rows)
-    picks = np.unique(np.linspace(0, len(rows) - 1, num=min(probes, len(rows)), dtype=int))
-    alone = np.concatenate([ask(teacher, rows[i : i + 1]) for i in picks])
+    picks = np.unique(np.linspace(0, len(x) - 1, num=min(_PROBES, len(x)), dtype=int))
+    try:
+        alone = np.concatenate([ask(teacher, x[i : i + 1]) for i in picks])
+    except TeacherError:
+        return True
     tolerance = 1e-5 * (float(np.ptp(together)) + 1e-12)
-    return bool(np.allclose(alone, together[picks], rtol=1e-4, atol=tolerance))
+    return not np.allclose(alone, together[picks], rtol=1e-4, atol=tolerance)
 
 
 def answers_digest(teacher: Teacher, x: Matrix, *, probes: int = 64) -> str:
@@ -28,9 +36,6 @@ def answers_digest(teacher: Teacher, x: Matrix, *, probes: int = 64) -> str:
 
     Six digits, so that another number of threads does not make another teacher.
     """
-    text = ",".join(f"{score:.5e}" for score in ask(teacher, _spread(x, probes)))
+    rows = x[:: -(-len(x) // probes)]
+    text = ",".join(f"{score:.5e}" for score in ask(teacher, rows))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def _spread(x: Matrix, size: int) -> Matrix:
-    return x[:: -(-len(x) // size)]

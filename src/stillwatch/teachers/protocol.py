@@ -1,4 +1,4 @@
-"""What a teacher is, and the two checked doors to it: ``fit_teacher`` and ``ask``."""
+"""What a teacher is, and the checked way to ask it."""
 
 from __future__ import annotations
 
@@ -21,11 +21,13 @@ Matrix = NDArray[np.float32]
 Scores = NDArray[np.float64]
 
 BLOCK_ROWS = 8_192
-# A teacher whose answer depends on the other rows of the batch is asked few at a time, so that the rows that
-# it was fitted on, not ours, make its picture of the world.
-SMALL_BLOCK_ROWS = 64
 
-_EXTRAS = {"sklearn": ("scikit-learn", "train"), "scipy": ("scipy", "train"), "pyod": ("pyod", "pyod")}
+_EXTRAS = {
+    "torch": ("torch", "train"),
+    "sklearn": ("scikit-learn", "train"),
+    "scipy": ("scipy", "train"),
+    "pyod": ("pyod", "pyod"),
+}
 _log = logging.getLogger("stillwatch")
 
 
@@ -58,40 +60,49 @@ class Teacher(Protocol):
         ...
 
 
-def fit_teacher(teacher: Teacher, x: Matrix, *, seed: int) -> Teacher:
-    """Fit a copy of a teacher and refuse it where its scores cannot teach.
+@runtime_checkable
+class Combination(Teacher, Protocol):
+    """A teacher made of members, each of which looks after how it is asked."""
 
-    Parameters
-    ----------
-    teacher
-        Left as it is.
-    x
-        (n, d) feature matrix of the training rows, finite; n >= 2.
-    seed
-        All randomness of the fit.
+    def member_scores(self, x: Matrix) -> NDArray[np.float64]:
+        """(n, members) scores of (n, d) rows, brought to one scale; higher = more abnormal."""
+        ...
 
-    Returns
-    -------
-    The fitted copy.
+    def training_member_scores(self) -> NDArray[np.float64]:
+        """(n, members) the same for its own training rows, as if unseen where a member has that form."""
+        ...
+
+    def combine(self, members: NDArray[np.float64]) -> Scores:
+        """(n, members) scores of members to the (n,) scores that `score` gives."""
+        ...
+
+
+def ask_members(teacher: Combination, x: Matrix) -> NDArray[np.float64]:
+    """(n, members) scores of (n, d) rows by each member of a combination, finite.
 
     Raises
     ------
     TeacherError
-        Too few rows, the teacher raised, or it gives every row the same score: its training rows and rows far
-        away from them alike.
+        A member failed, or gave a score that is not finite.
     """
-    if len(x) < 2:
-        raise TeacherError(f"teacher '{teacher.name}' needs at least 2 training rows, got {len(x)}.")
-    with _foreign(teacher.name, f"fitting {len(x):,} rows of {x.shape[1]:,} features"):
-        fitted = copy.copy(teacher).fit(x, seed=seed)
-    if not fitted.pointwise:
-        _log.warning(
-            "teacher '%s' scores a row by the rows beside it, too; it is asked %d rows at a time",
-            fitted.name,
-            SMALL_BLOCK_ROWS,
+    with foreign(teacher.name, f"scoring {len(x):,} rows"):
+        members = np.asarray(teacher.member_scores(np.array(x, dtype=np.float32)), dtype=np.float64)
+    if not np.isfinite(members).all():
+        raise TeacherError(
+            f"teacher '{teacher.name}' has a member that gave scores that are not finite. Expected finite numbers."
         )
-    _refuse_constant(fitted, x, seed)
-    return fitted
+    return members
+
+
+def disagreement(members: NDArray[np.float64]) -> Scores:
+    """(n,) standard deviation of the (n, members) scores of a combination."""
+    return np.asarray(members.std(axis=1))
+
+
+def fit_copy(teacher: Teacher, x: Matrix, *, seed: int) -> Teacher:
+    """Fit a copy of a teacher; what it raises becomes a TeacherError that names it."""
+    with foreign(teacher.name, f"fitting {len(x):,} rows of {x.shape[1]:,} features"):
+        return copy.copy(teacher).fit(x, seed=seed)
 
 
 def ask(teacher: Teacher, x: Matrix) -> Scores:
@@ -113,8 +124,7 @@ def ask(teacher: Teacher, x: Matrix) -> Scores:
     TeacherError
         The teacher raised, or answered with another length, something that is no number, NaN or infinity.
     """
-    block = BLOCK_ROWS if teacher.pointwise else SMALL_BLOCK_ROWS
-    parts = [_ask_block(teacher, x, start, block) for start in range(0, len(x), block)]
+    parts = [_ask_block(teacher, x, start) for start in range(0, len(x), BLOCK_ROWS)]
     scores = np.concatenate(parts) if parts else np.empty(0)
     bad = np.flatnonzero(~np.isfinite(scores))
     if len(bad):
@@ -126,40 +136,37 @@ def ask(teacher: Teacher, x: Matrix) -> Scores:
     return scores
 
 
-def _ask_block(teacher: Teacher, x: Matrix, start: int, size: int) -> Scores:
+def answer(teacher: Teacher, x: Matrix, where: str = "") -> Scores:
+    """Ask about all rows in one batch, and check the form of the answer.
+
+    Raises
+    ------
+    TeacherError
+        The teacher raised, or answered with another length, or something that is no number.
+    """
     # A copy: foreign code may write into what it is given, and libraries complain about read-only views.
-    rows = np.array(x[start : start + size], dtype=np.float32)
-    where = f"scoring {len(rows):,} rows" + (f" (from row {start + 1:,} of {len(x):,})" if start else "")
-    with _foreign(teacher.name, where):
-        answer = np.asarray(teacher.score(rows))
-    if answer.dtype.kind not in "biuf":
+    rows = np.array(x, dtype=np.float32)
+    doing = f"scoring {len(rows):,} rows{where}"
+    with foreign(teacher.name, doing):
+        scores = np.asarray(teacher.score(rows))
+    if scores.dtype.kind not in "biuf":
         raise TeacherError(
-            f"teacher '{teacher.name}' answered with {answer.dtype} values; expected one number a row."
+            f"teacher '{teacher.name}' answered with {scores.dtype} values; expected one number a row."
         )
-    if answer.shape not in {(len(rows),), (len(rows), 1)}:
+    if scores.shape not in {(len(rows),), (len(rows), 1)}:
         raise TeacherError(
-            f"teacher '{teacher.name}' answered {where} with shape {answer.shape}; expected ({len(rows)},)."
+            f"teacher '{teacher.name}' answered {doing} with shape {scores.shape}; expected ({len(rows)},)."
         )
-    return answer.reshape(len(rows)).astype(np.float64)
+    return scores.reshape(len(rows)).astype(np.float64)
 
 
-def _refuse_constant(teacher: Teacher, x: Matrix, seed: int) -> None:
-    # Rows seen many times may rightly share one score (their neighbours lie at distance 0), so rows far
-    # outside of the training range are asked as well.
-    rng = np.random.default_rng(seed)
-    near = x[rng.choice(len(x), size=min(len(x), 256), replace=False)]
-    reach = 1.0 + np.ptp(near, axis=0)
-    far = (near + rng.normal(size=near.shape) * 3.0 * reach).astype(np.float32)
-    scores = ask(teacher, np.concatenate([near, far]))
-    if np.all(scores == scores[0]):
-        raise TeacherError(
-            f"teacher '{teacher.name}' gives every row the same score ({scores[0]:g}), so there is nothing "
-            "to learn from it. Check its parameters, or choose another teacher."
-        )
+def _ask_block(teacher: Teacher, x: Matrix, start: int) -> Scores:
+    where = f" (from row {start + 1:,} of {len(x):,})" if start else ""
+    return answer(teacher, x[start : start + BLOCK_ROWS], where)
 
 
 @contextmanager
-def _foreign(name: str, doing: str) -> Iterator[None]:
+def foreign(name: str, doing: str) -> Iterator[None]:
     """Map what foreign code raises to TeacherError; its warnings become log lines."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")

@@ -20,7 +20,6 @@ from typing import Any, Self
 import numpy as np
 
 from stillwatch.errors import MissingExtraError, TeacherError
-from stillwatch.teachers.probe import is_pointwise
 from stillwatch.teachers.protocol import Matrix, Scores
 from stillwatch.teachers.recipe import write_recipe
 
@@ -37,10 +36,10 @@ class PyOD:
     name
         Name of the teacher, as in ``pyod:LOF``.
     build
-        Makes the unfitted detector from the seed and the number of training rows.
+        Makes the unfitted detector from the seed and the shape of the training rows.
     """
 
-    def __init__(self, name: str, build: Callable[[int, int], Any]) -> None:
+    def __init__(self, name: str, build: Callable[[int, tuple[int, int]], Any]) -> None:
         self.name = name
         self.pointwise = True
         self._build = build
@@ -49,9 +48,8 @@ class PyOD:
         """Build and fit; then measure how the detector scores."""
         self._seed, self._rows = seed, len(x)
         with _own_randomness(seed), redirect_stdout(io.StringIO()):
-            self._detector = self._build(seed, len(x))
+            self._detector = self._build(seed, (len(x), x.shape[1]))
             self._detector.fit(x.astype(np.float64))
-        self.pointwise = is_pointwise(self, x)
         self._leaves_out = _leaves_itself_out(self._detector, x)
         return self
 
@@ -77,13 +75,13 @@ class PyOD:
 def pyod_teacher(spec: Any) -> PyOD:
     """Teacher from ``pyod:<class>``, with the defaults of that class, or from an unfitted PyOD object."""
     if not isinstance(spec, str):
-        return PyOD(PREFIX + type(spec).__name__, lambda seed, n: copy.deepcopy(spec))
+        return PyOD(PREFIX + type(spec).__name__, lambda seed, shape: copy.deepcopy(spec))
     detector = find_detector(spec.removeprefix(PREFIX))
-    return PyOD(PREFIX + detector.__name__, lambda seed, n: detector(**_options(detector, seed, n)))
+    return PyOD(PREFIX + detector.__name__, lambda seed, shape: detector(**_options(detector, seed, *shape)))
 
 
 def find_detector(name: str) -> Any:
-    """Find a detector class by name: read the sources, import its module alone.
+    """Find a detector class by name, and import its module alone.
 
     Raises
     ------
@@ -92,15 +90,7 @@ def find_detector(name: str) -> Any:
     TeacherError
         No such class (the nearest is named), or its module needs a package that is not installed.
     """
-    package = find_spec("pyod")
-    if package is None or not package.submodule_search_locations:
-        raise MissingExtraError("pyod", "pyod")
-    modules = {
-        found: path.stem
-        for path in sorted((Path(package.submodule_search_locations[0]) / "models").glob("*.py"))
-        for found in _DETECTOR.findall(path.read_text(encoding="utf-8"))
-        if not path.stem.startswith(_NOT_FOR_TABLES)
-    }
+    modules = detectors()
     if name not in modules:
         by_lower = {known.lower(): known for known in modules}
         near = difflib.get_close_matches(name.lower(), by_lower, n=1)
@@ -112,16 +102,37 @@ def find_detector(name: str) -> Any:
         raise TeacherError(f"teacher '{PREFIX}{name}' needs a package that is not installed: {exc}") from exc
 
 
+def detectors() -> dict[str, str]:
+    """Names of all detectors for tables and the modules that they stand in, read from the sources: nothing is imported.
+
+    Raises
+    ------
+    MissingExtraError
+        PyOD is not installed.
+    """
+    package = find_spec("pyod")
+    if package is None or not package.submodule_search_locations:
+        raise MissingExtraError("pyod", "pyod")
+    return {
+        found: path.stem
+        for path in sorted((Path(package.submodule_search_locations[0]) / "models").glob("*.py"))
+        for found in _DETECTOR.findall(path.read_text(encoding="utf-8"))
+        if not path.stem.startswith(_NOT_FOR_TABLES)
+    }
+
+
 def is_pyod(detector: Any) -> bool:
     """Whether a class of PyOD stands among the ancestors; asked by name, so that PyOD need not be there."""
     return any(ancestor.__module__.startswith("pyod.") for ancestor in type(detector).__mro__)
 
 
-def _options(detector: Any, seed: int, n: int) -> dict[str, Any]:
+def _options(detector: Any, seed: int, n: int, width: int) -> dict[str, Any]:
     known = inspect.signature(detector.__init__).parameters
     options: dict[str, Any] = {}
     if "random_state" in known:
         options["random_state"] = seed
+    if "n_features" in known:
+        options["n_features"] = width
     if "verbose" in known:
         options["verbose"] = 0
     neighbours = known.get("n_neighbors")
@@ -131,10 +142,11 @@ def _options(detector: Any, seed: int, n: int) -> dict[str, Any]:
 
 
 def _leaves_itself_out(detector: Any, x: Matrix) -> bool:
-    # Neighbour detectors keep leave-one-out scores of their training rows; the others just asked themselves.
-    few = slice(0, 64)
-    asked = np.asarray(detector.decision_function(x[few].astype(np.float64)))
-    return not np.allclose(asked, detector.decision_scores_[few], rtol=1e-4, atol=1e-8)
+    # Neighbour detectors keep leave-one-out scores of their training rows; the others just asked themselves. One that
+    # does not say the same twice shows nothing by that.
+    asked, fewer = (np.asarray(detector.decision_function(x[:size].astype(np.float64))) for size in (64, 32))
+    steady = np.allclose(asked[:32], fewer, rtol=1e-4, atol=1e-8)
+    return steady and not np.allclose(asked, detector.decision_scores_[:64], rtol=1e-4, atol=1e-8)
 
 
 @contextmanager

@@ -10,8 +10,11 @@ from typing import Any
 from stillwatch.errors import TeacherError
 from stillwatch.teachers.auto import Auto
 from stillwatch.teachers.detector import Detector, is_detector, is_fitted
+from stillwatch.teachers.ecod import COPOD, ECOD
+from stillwatch.teachers.ensemble import Ensemble
 from stillwatch.teachers.function import Function
 from stillwatch.teachers.mcd import MCD
+from stillwatch.teachers.network import Autoencoder, DeepSVDD
 from stillwatch.teachers.protocol import Regime, Teacher
 from stillwatch.teachers.pyod import PREFIX, is_pyod, pyod_teacher
 from stillwatch.teachers.sklearn import GMM, KNN, LOF, OCSVM, IsolationForest
@@ -23,7 +26,14 @@ NAMES: dict[str, Callable[[], Teacher]] = {
     "gmm": GMM,
     "mcd": MCD,
     "ocsvm": OCSVM,
+    "ecod": ECOD,
+    "copod": COPOD,
+    "autoencoder": Autoencoder,
+    "deep_svdd": DeepSVDD,
 }
+
+# PyOD scores a row by these together with the rows beside it.
+_FROZEN: dict[str, type[ECOD]] = {f"{PREFIX}ECOD": ECOD, f"{PREFIX}COPOD": COPOD}
 
 
 def resolve_teacher(spec: Any, *, regime: Regime) -> Teacher:
@@ -33,7 +43,8 @@ def resolve_teacher(spec: Any, *, regime: Regime) -> Teacher:
     ----------
     spec
         ``"auto"``, a name of NAMES, ``"pyod:<class>"``, a Teacher, a fitted or unfitted detector of
-        scikit-learn or PyOD, a fitted classifier, or a function from an (n, d) matrix to (n,) scores.
+        scikit-learn or PyOD, a fitted classifier, a function from an (n, d) matrix to (n,) scores, or a list of
+        several of these.
     regime
         What ``"auto"`` may assume about the training rows.
 
@@ -46,6 +57,8 @@ def resolve_teacher(spec: Any, *, regime: Regime) -> Teacher:
     """
     if isinstance(spec, str):
         return _by_name(spec, regime)
+    if isinstance(spec, list | tuple):
+        return Ensemble([resolve_teacher(one, regime=regime) for one in spec])
     if inspect.isclass(spec):
         raise TeacherError(
             f"teacher is the class {spec.__name__}; hand over an object of it: {spec.__name__}()."
@@ -53,7 +66,8 @@ def resolve_teacher(spec: Any, *, regime: Regime) -> Teacher:
     if isinstance(spec, Teacher):
         return spec
     if is_pyod(spec) and not is_fitted(spec):
-        return pyod_teacher(spec)
+        name = PREFIX + type(spec).__name__
+        return _FROZEN[name](name) if name in _FROZEN else pyod_teacher(spec)
     if is_detector(spec):
         return Detector(spec)
     if callable(spec):
@@ -66,6 +80,8 @@ def _by_name(name: str, regime: Regime) -> Teacher:
         return Auto(regime)
     if name in NAMES:
         return NAMES[name]()
+    if name in _FROZEN:
+        return _FROZEN[name](name)
     if name.startswith(PREFIX):
         return pyod_teacher(name)
     near = difflib.get_close_matches(name.lower(), ["auto", *NAMES], n=1)
@@ -76,5 +92,6 @@ def _by_name(name: str, regime: Regime) -> Teacher:
 def _accepted() -> str:
     return (
         f"Accepted: 'auto', {', '.join(repr(name) for name in NAMES)}, 'pyod:<class>' (as in 'pyod:LOF'), "
-        "a fitted or unfitted detector, a fitted classifier, or a function from (n, d) rows to (n,) scores."
+        "a fitted or unfitted detector, a fitted classifier, a function from (n, d) rows to (n,) scores, or a "
+        "list of these."
     )

@@ -1,0 +1,274 @@
+"""How well teachers find anomalies without labels: ours and PyOD's, on rows that they were not fitted on.
+
+Protocol: the ADBench sets, clean and contaminated. A teacher of ours is fitted as the default call
+`sw.distill(X, teacher=..., assume_normal=...)` fits it: on the feature matrix of the rows that remain when calibration rows have
+been set aside. PyOD's detectors get all training rows, standardised, and their own defaults. `--known 5` measures ours once more
+with that many of the training anomalies, drawn at random, confirmed (`known=`).
+
+Every line names the commit and what made it, and stands until that changes: PyOD's version for a peer, the sources from table to
+teacher for ours. `--nested` chooses one of CANDIDATES for each four sets by its mean on the other sixteen.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import warnings
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from protocol import Log, Rows, arguments, data_folder, metrics, sets, split, table
+from sklearn.preprocessing import StandardScaler
+
+import stillwatch
+from stillwatch.distillation.split import make_split
+from stillwatch.features.pipeline import fit_features
+from stillwatch.table.pack import Packer
+from stillwatch.table.read import open_source
+from stillwatch.table.schema import infer_schema
+from stillwatch.teachers import Regime, ask, fit_teacher, resolve_teacher
+from stillwatch.teachers.known import Known
+
+PEERS: dict[str, tuple[str, dict[str, Any]]] = {
+    "KNN mean": ("knn.KNN", {"method": "mean"}),
+    "KNN": ("knn.KNN", {}),
+    "LOF": ("lof.LOF", {}),
+    "IForest": ("iforest.IForest", {}),
+    "MCD": ("mcd.MCD", {}),
+    "CBLOF": ("cblof.CBLOF", {}),
+    "GMM": ("gmm.GMM", {}),
+    "INNE": ("inne.INNE", {}),
+    "OCSVM": ("ocsvm.OCSVM", {}),
+    "HBOS": ("hbos.HBOS", {}),
+    "PCA": ("pca.PCA", {}),
+    "ECOD": ("ecod.ECOD", {}),
+    "COPOD": ("copod.COPOD", {}),
+}
+RIVALS = ("IForest", "KNN mean", "MCD", "CBLOF")  # regret is measured against the best of these, set by set
+SEEDED = {"IForest", "MCD", "CBLOF", "GMM", "INNE"}
+
+# Settings of the automatic teacher among which `--nested` chooses; each makes an unfitted teacher from the regime.
+CANDIDATES: dict[str, Callable[[Regime], Any]] = {"auto": lambda regime: "auto"}
+
+SOURCES = Path(stillwatch.__file__).parent
+METRICS = ("auroc", "average_precision")
+LEFT_OUT = 4
+KNOWN = " known="
+
+
+def peer(rows: Rows, who: str, seed: int) -> np.ndarray:
+    module, _, name = PEERS[who][0].partition(".")
+    options = PEERS[who][1] | ({"random_state": seed} if who in SEEDED else {})
+    detector = getattr(importlib.import_module(f"pyod.models.{module}"), name)(**options)
+    scaler = StandardScaler().fit(rows.train)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        detector.fit(scaler.transform(rows.train))
+        return np.nan_to_num(detector.decision_function(scaler.transform(rows.test)), posinf=1e300)
+
+
+def ours(rows: Rows, who: str, regime: str, seed: int) -> np.ndarray:
+    """Scores of the teacher that the default call would learn from; `who` may end with how many anomalies are confirmed."""
+    who, _, count = who.partition(KNOWN)
+    known = confirmed(rows, int(count or 0), seed)
+    source = open_source(rows.train)
+    packer = Packer(infer_schema(source))
+    packed = packer.table(pa.Table.from_batches(source.batches()))
+    chosen = make_split(len(packed), None, "all", rng=np.random.default_rng(seed), known=known).fit
+    fit = packed.take(chosen)
+    features = fit_features(fit, packer.schema)
+    may_assume: Regime = "normal" if regime == "clean" else "all"
+    spec = CANDIDATES[who](may_assume) if who in CANDIDATES else who
+    teacher = resolve_teacher(spec, regime=may_assume)
+    if count:
+        teacher = Known(teacher, known[chosen])
+    teacher = fit_teacher(teacher, features.transform(fit), seed=seed)
+    test = packer.table(pa.Table.from_batches(open_source(rows.test).batches()))
+    return ask(teacher, features.transform(test))
+
+
+def confirmed(rows: Rows, count: int, seed: int) -> np.ndarray:
+    """(n,) 1 for anomalies of the training rows that somebody has confirmed, NaN for all others."""
+    known = np.full(len(rows.train), np.nan)
+    anomalies = np.flatnonzero(rows.train_labels == 1)
+    known[np.random.default_rng([seed, count]).permutation(anomalies)[:count]] = 1
+    return known
+
+
+def made_by(who: str) -> str:
+    """What a line depends on: when it changes, the line is measured anew."""
+    if who in PEERS:
+        return f"pyod {version('pyod')}"
+    digest = hashlib.sha256()
+    for part in ("table", "features", "teachers", "calibration", "distillation/split.py"):
+        found = SOURCES / part
+        for path in sorted(found.rglob("*.py")) if found.is_dir() else [found]:
+            digest.update(path.read_bytes())
+    return f"sources {digest.hexdigest()[:12]}"
+
+
+def stands(line: dict[str, Any]) -> bool:
+    return line["made_by"] == made_by(line["who"])
+
+
+def measure(path: Path, regime: str, seed: int, who: str) -> dict[str, Any]:
+    rows = split(path, regime=regime, seed=seed)
+    began = perf_counter()
+    try:
+        scores = peer(rows, who, seed) if who in PEERS else ours(rows, who, regime, seed)
+    except Exception as exc:
+        return {"failed": f"{type(exc).__name__}: {exc}"}
+    return {**metrics(rows.labels, scores), "seconds": perf_counter() - began}
+
+
+def grid(lines: list[dict[str, Any]], who: str, regime: str, metric: str, names: list[str]) -> np.ndarray:
+    """(sets,) mean over seeds; NaN where it failed or was not measured."""
+
+    def mean(name: str) -> float:
+        found = [
+            line.get(metric)
+            for line in lines
+            if (line["who"], line["regime"], line["set"]) == (who, regime, name)
+        ]
+        return float(np.mean(found)) if found and None not in found else float("nan")
+
+    return np.array([mean(name) for name in names])
+
+
+def regret(lines: list[dict[str, Any]], who: str, regime: str, names: list[str]) -> dict[str, Any]:
+    """AUROC that the best rival of each set has over us; nothing where we are better."""
+    best = np.nanmax([grid(lines, rival, regime, "auroc", names) for rival in RIVALS], axis=0)
+    lost = best - grid(lines, who, regime, "auroc", names)
+    return {
+        "mean": float(np.maximum(lost, 0).mean()),
+        "signed_mean": float(lost.mean()),
+        "above_0.12": int((lost > 0.12).sum()),
+        "largest": float(lost.max()),
+        "set_of_the_largest": names[int(lost.argmax())],
+    }
+
+
+def nested(
+    lines: list[dict[str, Any]], candidates: list[str], regime: str, names: list[str]
+) -> dict[str, float]:
+    """Each four sets by the candidate with the best mean AUROC plus average precision on the other sets."""
+    table = {c: np.stack([grid(lines, c, regime, metric, names) for metric in METRICS]) for c in candidates}
+    taken = np.full((len(METRICS), len(names)), np.nan)
+    for first in range(0, len(names), LEFT_OUT):
+        out = np.arange(len(names)) // LEFT_OUT == first // LEFT_OUT
+        chosen = max(candidates, key=lambda c: table[c][:, ~out].sum())
+        taken[:, out] = table[chosen][:, out]
+    return dict(zip(METRICS, taken.mean(axis=1).tolist()))
+
+
+def summarise(
+    lines: list[dict[str, Any]], own: list[str], taught: list[str], names: list[str]
+) -> dict[str, Any]:
+    summary: dict[str, Any] = {"sets": len(names)}
+    for regime in sorted({line["regime"] for line in lines}):
+        here: dict[str, Any] = {}
+        for who in [*own, *(taught if regime == "contaminated" else []), *PEERS]:
+            figures = {metric: grid(lines, who, regime, metric, names) for metric in METRICS}
+            here[who] = {metric: float(values.mean()) for metric, values in figures.items()}
+            here[who]["seeds"] = len(
+                {line["seed"] for line in lines if (line["who"], line["regime"]) == (who, regime)}
+            )
+            if who in own:
+                here[who]["regret"] = regret(lines, who, regime, names)
+                clustered = [name for name in names if name.endswith("_http")]
+                here[who]["http"] = float(grid(lines, who, regime, "auroc", clustered).sum())
+        for who in taught if regime == "contaminated" else []:
+            plain = here[who.partition(KNOWN)[0]]
+            here[who]["gain"] = {metric: here[who][metric] - plain[metric] for metric in METRICS}
+        if len(own) > 1:
+            here["nested"] = nested(lines, own, regime, names)
+        summary[regime] = here
+    return summary
+
+
+def show(
+    summary: dict[str, Any], lines: list[dict[str, Any]], own: list[str], taught: list[str], names: list[str]
+) -> None:
+    for regime in sorted({line["regime"] for line in lines}):
+        print(f"\n{regime}")
+        rows = []
+        for name in names:
+            best = max(grid(lines, rival, regime, "auroc", [name])[0] for rival in RIVALS)
+            for who in [*own, *(taught if regime == "contaminated" else [])]:
+                auroc, precision = (grid(lines, who, regime, metric, [name])[0] for metric in METRICS)
+                rows.append((name, who, auroc, precision, best, best - auroc))
+        table(("set", "teacher", "AUROC", "AP", "best rival", "regret"), rows)
+        print()
+        found = summary[regime]
+        table(
+            ("teacher", "seeds", "AUROC", "AP", "regret", "largest", "http"),
+            [
+                (
+                    who,
+                    found[who]["seeds"],
+                    found[who]["auroc"],
+                    found[who]["average_precision"],
+                    *(
+                        (found[who]["regret"]["mean"], found[who]["regret"]["largest"], found[who]["http"])
+                        if who in own
+                        else ("", "", "")
+                    ),
+                )
+                for who in found
+                if who in own or who in taught or who in PEERS
+            ],
+        )
+        for who in taught if regime == "contaminated" else []:
+            gain = found[who]["gain"]
+            print(
+                f"{who}: AUROC {gain['auroc']:+.4f}, AP {gain['average_precision']:+.4f} against none known"
+            )
+        if "nested" in found:
+            print(
+                f"nested: AUROC {found['nested']['auroc']:.4f}, AP {found['nested']['average_precision']:.4f}"
+            )
+
+
+def main() -> None:
+    parser = arguments(__doc__ or "")
+    parser.add_argument("--teacher", action="append", default=[], help="ours to measure; repeatable (auto)")
+    parser.add_argument("--regime", choices=("clean", "contaminated"), default=None, help="one of the two")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--peers", choices=("all", "none", "only"), default="all")
+    parser.add_argument("--known", type=int, default=0, help="confirmed anomalies; contaminated only")
+    parser.add_argument("--nested", action="store_true", help="measure every candidate, choose on other sets")
+    options = parser.parse_args()
+    paths, seeds = sets(data_folder(options.data)), options.seeds
+    if options.quick:
+        paths, seeds = [path for path in paths if path.stat().st_size < 60_000], 1
+    own = list(dict.fromkeys((list(CANDIDATES) if options.nested else []) + options.teacher)) or ["auto"]
+    taught = [f"{who}{KNOWN}{options.known}" for who in own if options.known]
+    log = Log("teachers", ("set", "regime", "seed", "who"), quick=options.quick, stands=stands)
+    wanted = ([] if options.peers == "only" else own + taught) + (
+        [] if options.peers == "none" else list(PEERS)
+    )
+    regimes = [options.regime] if options.regime else ["clean", "contaminated"]
+    for who in wanted:
+        for seed in range(seeds):
+            for regime in regimes:
+                if who in taught and regime == "clean":
+                    continue  # there are none to confirm
+                for path in paths:
+                    key = {"set": path.stem, "regime": regime, "seed": seed, "who": who}
+                    if not log.done(**key):
+                        log.add(**key, **measure(path, regime, seed, who), made_by=made_by(who))
+    names = [path.stem for path in paths]
+    lines = [line for line in log.lines if line["seed"] < seeds and line["regime"] in regimes]
+    if options.peers != "only":
+        summary = summarise(lines, own, taught, names)
+        show(summary, lines, own, taught, names)
+        log.finish(summary)
+
+
+if __name__ == "__main__":
+    main()
