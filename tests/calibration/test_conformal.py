@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import betabinom
 
-from stillwatch.calibration.conformal import calibrate, finest_rate, p_values, threshold
+from stillwatch.calibration.conformal import Calibration, calibrate, finest_rate, p_values, threshold
 from stillwatch.errors import CalibrationError
 
 
@@ -13,7 +15,7 @@ def by_hand(calibration: np.ndarray, scores: np.ndarray) -> np.ndarray:
     return np.array([(1 + (calibration >= score).sum()) / (len(calibration) + 1) for score in scores])
 
 
-scores_of_rows = st.lists(st.floats(-50, 50, width=32), min_size=1, max_size=60)
+scores_of_rows = st.lists(st.integers(-50_000, 50_000).map(lambda n: n / 1_000), min_size=1, max_size=60)
 
 
 @settings(max_examples=100, deadline=None)
@@ -24,6 +26,12 @@ def test_small_tables_are_exact(calibration: list[float], asked: list[float]) ->
     np.testing.assert_allclose(p_values(table, scores), by_hand(known, scores))
 
 
+def test_rows_that_tie_but_for_rounding_count_as_tied() -> None:
+    known = np.array([1.0, 2.0, 3.0], dtype=np.float32)
+    table = calibrate(known, approximate=False)
+    np.testing.assert_array_equal(p_values(table, known * np.float32(1 + 3e-7)), p_values(table, known))
+
+
 def test_large_tables_are_exact_in_the_tail_and_never_promise_too_much(rng: np.random.Generator) -> None:
     known = rng.normal(size=20_000).astype(np.float32)
     scores = rng.normal(size=2_000).astype(np.float32)
@@ -32,8 +40,8 @@ def test_large_tables_are_exact_in_the_tail_and_never_promise_too_much(rng: np.r
     assert len(table.scores) < 1_500
     assert (found >= exact - 1e-12).all()
     assert (found <= exact * 1.02 + 2 / 20_001).all()
-    tail = exact < 500 / 20_001
-    np.testing.assert_allclose(found[tail], exact[tail])
+    tail = exact < 400 / 20_001
+    assert (found[tail] <= exact[tail] + 1.5 / 20_001).all()
 
 
 def test_alert_is_where_the_p_value_is_at_most_the_rate(rng: np.random.Generator) -> None:
@@ -67,3 +75,38 @@ def test_no_scores_or_nan_cannot_calibrate() -> None:
     for scores in ([], [1.0, float("nan")]):
         with pytest.raises(CalibrationError):
             calibrate(np.array(scores, dtype=np.float32), approximate=False)
+
+
+def test_false_alarms_scatter_as_the_beta_binomial_says(rng: np.random.Generator) -> None:
+    """The threshold is random, too: a binomial interval would miss far more than 5 % of the runs."""
+    n, judged, rate = 999, 1_000, 0.05
+    least, most = betabinom.ppf([0.025, 0.975], judged, 50, 950)
+    alarms = []
+    for _ in range(400):
+        bar = threshold(calibrate(rng.normal(size=n).astype(np.float32), approximate=False), rate)
+        alarms.append((rng.normal(size=judged) >= bar).sum())
+    inside = np.mean((np.array(alarms) >= least) & (np.array(alarms) <= most))
+    assert 0.92 <= inside <= 0.99
+
+
+def test_tied_scores_err_low(rng: np.random.Generator) -> None:
+    for digits in (0, 1):
+        rates = []
+        for _ in range(100):
+            table = calibrate(rng.normal(size=999).round(digits).astype(np.float32), approximate=False)
+            rates.append((rng.normal(size=1_000).round(digits) >= threshold(table, 0.05)).mean())
+        assert np.mean(rates) < 0.05 + 2 * np.std(rates) / 10
+
+
+def test_a_table_of_any_size_stays_under_20_kb(rng: np.random.Generator) -> None:
+    for scale, rows in ((1.0, 300), (1e-5, 20_000), (-1e6, 200_000)):
+        table = calibrate((scale * rng.normal(size=rows)).astype(np.float32), approximate=False)
+        written = msgspec.json.format(msgspec.json.encode({"calibration": table}), indent=1)
+        assert len(written) < 20_000
+        assert msgspec.json.decode(written, type=dict[str, Calibration]) == {"calibration": table}
+
+
+def test_what_is_stored_reads_back_as_the_same_float32(rng: np.random.Generator) -> None:
+    scores = rng.normal(size=200).astype(np.float32)
+    table = calibrate(scores, approximate=False)
+    np.testing.assert_array_equal(np.array(table.scores, dtype=np.float32), np.sort(scores))

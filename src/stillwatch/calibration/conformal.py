@@ -1,6 +1,13 @@
-"""Conformal calibration: how often a normal row scores at least as high."""
+"""Conformal calibration: how often a normal row scores at least as high.
+
+Promised: a fresh row that is like the calibration rows raises an alarm at rate r with a probability of at most r. The average is
+over tables and rows alike. Not promised: anything about one given row or segment, about one table of thresholds (its real rate
+scatters around r, the more the fewer rows it has), or about rows that have drifted away. `docs/alerts.md` says it at length.
+"""
 
 from __future__ import annotations
+
+from functools import lru_cache
 
 import msgspec
 import numpy as np
@@ -8,10 +15,11 @@ from numpy.typing import NDArray
 
 from stillwatch.errors import CalibrationError
 
-_EXACT = 500  # scores of the tail that are stored one by one
+ROUNDING = 1e-5  # relative: what two ways of adding up one score may differ by
+POINTS = 600  # of a table: about 15 kB of a manifest, 19 kB at most
 
 
-class Calibration(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Calibration(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, cache_hash=True):
     """The scores of rows that nothing was fitted on, as a step function.
 
     Parameters
@@ -25,15 +33,21 @@ class Calibration(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         How many calibration rows there were.
     approximate
         True where the scores come from folds (cross-conformal), so that the promised rate holds only nearly.
+    normal
+        True where a label or the caller vouches that the rows are normal. Otherwise they are a uniform sample of all rows, never
+        purified, and a share c of them may be anomalies: normal rows then alarm at a rate of at most rate / (1 - c).
     """
 
     scores: tuple[float, ...]
     at_least: tuple[int, ...]
     rows: int
     approximate: bool
+    normal: bool = False
 
 
-def calibrate(scores: NDArray[np.float32], *, approximate: bool) -> Calibration:
+def calibrate(
+    scores: NDArray[np.float32], *, approximate: bool, normal: bool = False, points: int = POINTS
+) -> Calibration:
     """Condense the scores of calibration rows: exact in the tail, by ever fewer points below.
 
     Parameters
@@ -42,22 +56,27 @@ def calibrate(scores: NDArray[np.float32], *, approximate: bool) -> Calibration:
         (n,) scores of rows that nothing was fitted on.
     approximate
         see `Calibration`.
+    points
+        most scores to store: two thirds are the highest, one by one; between the others the count grows by equal factors.
 
-    Source: Vovk, Gammerman, Shafer 2005 (split conformal); between stored points the p-value is rounded up, so the false
-    alarm rate can only be lower than promised.
+    Source: Vovk, Gammerman, Shafer 2005 (split conformal); between stored points the p-value is rounded up, and rows of equal
+    scores count as if all were higher, so the false-alarm rate can only be lower than promised.
     """
     if not len(scores) or not np.isfinite(scores).all():
         raise CalibrationError(f"{len(scores):,} calibration scores came, and each must be a number.")
     values, counts = np.unique(scores, return_counts=True)
     at_least = np.cumsum(counts[::-1])[::-1]
-    keep = _kept(at_least)
+    keep = _kept(at_least, points)
     # Between two stored scores no more rows can score as high than do so just above the lower one.
     most = at_least[np.concatenate([[0], keep[:-1] + 1])]
     return Calibration(
-        scores=tuple(float(v) for v in values[keep]),
+        scores=tuple(
+            float(str(v)) for v in values[keep]
+        ),  # the shortest text that reads back as the same float32
         at_least=tuple(int(c) for c in most),
         rows=len(scores),
         approximate=approximate,
+        normal=normal,
     )
 
 
@@ -75,10 +94,8 @@ def p_values(calibration: Calibration, scores: NDArray[np.float32]) -> NDArray[n
 
     Source: Bates et al. 2023, arXiv:2104.08279, eq. 2.
     """
-    counts = np.asarray((*calibration.at_least, 0), dtype=np.float64)
-    place = np.searchsorted(np.asarray(calibration.scores, dtype=np.float32), scores, side="left")
-    p: NDArray[np.float64] = (1 + counts[place]) / (calibration.rows + 1)
-    return p
+    steps, p = _steps(calibration)
+    return p[np.searchsorted(steps, scores, side="left")]
 
 
 def threshold(calibration: Calibration, rate: float) -> float:
@@ -94,14 +111,14 @@ def threshold(calibration: Calibration, rate: float) -> float:
             f"An alert rate of {rate} came; expected a share of normal rows between 0 and 1."
         )
     if rate < finest_rate(calibration):
-        needed = int(np.ceil(1 / rate)) - 1
+        needed = np.ceil(1 / rate) - 1
         raise CalibrationError(
-            f"An alert rate of {rate:g} needs {needed:,} calibration rows and this model has {calibration.rows:,}: "
-            f"ask for {finest_rate(calibration):.3g} or more, or distill with more rows."
+            f"An alert rate of {rate:g} needs {needed:,.0f} calibration rows and this model has {calibration.rows:,}: "
+            f"ask for {finest_rate(calibration):.3g} or more, or distill or recalibrate with more rows."
         )
-    p = (1 + np.asarray((*calibration.at_least, 0))) / (calibration.rows + 1)
+    steps, p = _steps(calibration)
     place = int(np.argmax(p <= rate))
-    return float(np.nextafter(np.float32(calibration.scores[place - 1]), np.float32(np.inf)))
+    return float(np.nextafter(steps[place - 1], np.float32(np.inf)))
 
 
 def finest_rate(calibration: Calibration) -> float:
@@ -109,13 +126,24 @@ def finest_rate(calibration: Calibration) -> float:
     return 1 / (calibration.rows + 1)
 
 
-def _kept(at_least: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Indices of the scores to store: the highest `_EXACT`, then points whose ranks grow by a hundredth."""
-    kept = list(range(max(0, len(at_least) - _EXACT), len(at_least)))
-    place = kept[0]
-    while place > 0:
-        wanted = int(at_least[place] * 1.01) + 1
-        place = min(place - 1, int(len(at_least) - np.searchsorted(at_least[::-1], wanted)) - 1)
-        place = max(place, 0)
-        kept.append(place)
-    return np.array(sorted(kept), dtype=np.int64)
+@lru_cache(maxsize=64)
+def _steps(calibration: Calibration) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+    """The stored scores, and the p-value at and below each of them; the last is that of all scores above.
+
+    A step lies a rounding above its score: a row that ties with calibration rows must not pass them by the order of a sum.
+    """
+    counts = np.asarray((*calibration.at_least, 0), dtype=np.float64)
+    scores = np.asarray(calibration.scores, dtype=np.float64)
+    steps = scores + ROUNDING * np.maximum(1, np.abs(scores))
+    return steps.astype(np.float32), (1 + counts) / (calibration.rows + 1)
+
+
+def _kept(at_least: NDArray[np.int64], points: int) -> NDArray[np.int64]:
+    """Indices of the scores to store, ascending."""
+    tail = 2 * points // 3
+    if len(at_least) <= tail:
+        return np.arange(len(at_least))
+    first = len(at_least) - tail
+    wanted = np.ceil(np.geomspace(at_least[first], at_least[0], points - tail + 1)[1:])
+    below = len(at_least) - np.searchsorted(at_least[::-1], wanted, side="right")
+    return np.concatenate([np.unique(below), np.arange(first, len(at_least))])
