@@ -1,0 +1,1 @@
+"""Reasons: which columns raise a row's score, against what is normal for rows like it."""

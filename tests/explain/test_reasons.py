@@ -1,0 +1,137 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+import stillwatch as sw
+from stillwatch.explain.reasons import Explainer
+from stillwatch.explain.references import References
+from stillwatch.table.pack import Packer
+from stillwatch.table.rows import Rows
+from stillwatch.table.schema import Column, Schema
+
+SCHEMA = Schema(
+    columns=(
+        Column(name="amount", kind="number"),
+        Column(name="member", kind="boolean"),
+        Column(name="city", kind="category"),
+        Column(name="when", kind="timestamp"),
+    )
+)
+NORMAL = References(
+    numbers=((10.0, 1.0), (1_000.0, 1.0)), texts=(("Bern",), ("Chur",)), times=((0,), (0,)), scale=(2.0, 1.0)
+)
+
+
+def score(rows: Rows) -> np.ndarray:
+    """Grows with the amount, in Zug, where nobody is a member, and where the amount is missing."""
+    amount = np.nan_to_num(rows.numbers[:, 0], nan=30.0) / 10
+    return (amount + 2.0 * (rows.texts[:, 0] == "Zug") - rows.numbers[:, 1]).astype(np.float32)
+
+
+@pytest.fixture
+def explain() -> Callable[..., tuple[sw.Reason, ...]]:
+    explainer, packer = Explainer(SCHEMA, NORMAL, score), Packer(SCHEMA)
+    return lambda top=9, **row: explainer.explain(packer.row(row), top)[0]
+
+
+def test_reasons_are_falls_of_the_score_in_order(explain: Callable[..., tuple[sw.Reason, ...]]) -> None:
+    found = explain(amount=90.0, member=False, city="Zug", when="1970-01-01T12:00")
+    assert [(r.column, r.effect) for r in found] == [
+        ("amount", 8.0),
+        ("city", 2.0),
+        ("member", 1.0),
+        ("when", 0.0),
+    ]
+    assert [(r.value, r.normal) for r in found] == [
+        (90.0, 10.0),
+        ("Zug", "Bern"),
+        (False, True),
+        ("1970-01-01T12:00:00.000000Z", "1970-01-01T00:00:00.000000Z"),
+    ]
+    assert explain(amount=90.0, member=False, city="Zug", when=None, top=2) == found[:2]
+
+
+def test_an_effect_has_a_sign(explain: Callable[..., tuple[sw.Reason, ...]]) -> None:
+    by_name = {r.column: r.effect for r in explain(amount=5.0, member=True, city="Bern", when=None)}
+    assert by_name["amount"] == pytest.approx(-0.5)
+
+
+def test_missing_values_are_none(explain: Callable[..., tuple[sw.Reason, ...]]) -> None:
+    first = explain(amount=None, member=True, city="", when=None, top=1)[0]
+    assert first == sw.Reason("amount", 2.0, None, 10.0)
+
+
+def test_normal_is_what_is_normal_for_rows_like_it(explain: Callable[..., tuple[sw.Reason, ...]]) -> None:
+    assert {r.column: r.normal for r in explain(amount=990.0, member=False, city="Chur", when=None)} == {
+        "amount": 1_000.0,
+        "member": True,
+        "city": "Chur",
+        "when": "1970-01-01T00:00:00.000000Z",
+    }
+
+
+def test_a_column_that_hides_behind_another_is_found() -> None:
+    def hidden(rows: Rows) -> np.ndarray:
+        return rows.numbers.max(axis=1).astype(np.float32)
+
+    schema = Schema(columns=tuple(Column(name=name, kind="number") for name in "abc"))
+    explainer = Explainer(
+        schema,
+        References(numbers=((0.0, 0.0, 0.0),), texts=((),), times=((),), scale=(1.0, 1.0, 1.0)),
+        hidden,
+    )
+    (found,) = explainer.explain(Rows(np.array([[9.0, 8.0, 0.5]]), np.empty((1, 0), object)), 2)
+    assert [(r.column, r.effect) for r in found] == [("a", 1.0), ("b", 7.5)]
+
+
+def test_in_batches_as_one_by_one_and_always_the_same(distilled: sw.Distillation, table: pa.Table) -> None:
+    scorer, rows = distilled.scorer, table.slice(0, 300)
+    found = scorer.explain(rows)
+    assert found == scorer.explain(rows)
+    assert [r.column for reasons in found for r in reasons] == [
+        r.column for row in rows.to_pylist() for r in scorer.explain_one(row)
+    ]
+    assert {len(reasons) for reasons in found} == {3}
+    assert len(scorer.explain_one(rows.to_pylist()[0], top=99)) == len(scorer.manifest.schema.features)
+
+
+def test_effects_add_up_to_the_fall_of_the_score(distilled: sw.Distillation, table: pa.Table) -> None:
+    row = table.slice(0, 1).to_pylist()[0]
+    reasons = distilled.scorer.explain_one(row, top=3)
+    normal = row | {r.column: r.normal for r in reasons}
+    fall = distilled.scorer.score_one(row) - distilled.scorer.score_one(normal)
+    assert sum(r.effect for r in reasons) == pytest.approx(fall, abs=1e-4)
+
+
+def test_pushed_columns_are_found(rng: np.random.Generator) -> None:
+    x = rng.normal(size=(2_500, 8)) + rng.integers(0, 2, size=(2_500, 1)) * 6
+    scorer = sw.distill(
+        x[:2_200], teacher="knn", assume_normal=True, student=sw.MLP(hidden=(32,), steps=300)
+    ).scorer
+    pushed, true = x[2_200:].copy(), np.argsort(rng.random((300, 8)), axis=1)[:, :2]
+    pushed[np.arange(300)[:, None], true] += 5 * 3.3 * rng.choice([-1, 1], size=(300, 2))
+    names = [{int(r.column[1:]) for r in reasons} for reasons in scorer.explain(pushed)]
+    assert (
+        np.mean([len(found & set(columns)) for found, columns in zip(names, true.tolist(), strict=True)])
+        > 1.8
+    )
+
+
+def test_what_cannot_be_explained_says_why(distilled: sw.Distillation, table: pa.Table) -> None:
+    with pytest.raises(sw.InputError, match="1 or more"):
+        distilled.scorer.explain(table.slice(0, 1), top=0)
+    tiny = sw.distill(np.arange(12.0)[:, None] ** 2, teacher="knn", student=sw.MLP(hidden=(4,), steps=10))
+    with pytest.raises(sw.InputError, match="fewer than 20 rows"):
+        tiny.scorer.explain(np.ones((1, 1)))
+    assert distilled.scorer.explain(table.slice(0, 0)) == []
+
+
+def test_extremes_are_explained_too(distilled: sw.Distillation, table: pa.Table) -> None:
+    row = table.slice(0, 1).to_pylist()[0] | {"amount": float("inf"), "age": None, "city": "never seen"}
+    found = {r.column: r for r in distilled.scorer.explain_one(row, top=9)}
+    assert found["amount"].effect > 1
+    assert all(np.isfinite(r.effect) for r in found.values())
