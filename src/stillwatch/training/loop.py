@@ -10,11 +10,15 @@ import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 
-Batch = tuple[Tensor, ...]
+from stillwatch.errors import StudentError
+
+Batch = TypeVar("Batch")
+Weights = dict[str, Tensor]
 
 
 @dataclass(frozen=True)
@@ -23,6 +27,26 @@ class Check:
 
     step: int
     value: float
+
+
+@dataclass(frozen=True)
+class State:
+    """Where training stands after a check: tensors, numbers and text alone, so that it can be saved without objects.
+
+    Attributes
+    ----------
+    history
+        checks so far; the last one tells the step.
+    weights, best
+        of the model, now and at its best check.
+    optimizer
+        `state_dict` of the optimizer.
+    """
+
+    history: tuple[Check, ...]
+    weights: Weights
+    best: Weights
+    optimizer: dict[str, Any]
 
 
 @contextmanager
@@ -51,6 +75,8 @@ def train(
     checks: int = 12,
     patience: int = 4,
     progress: Callable[[int, int, float], None] | None = None,
+    start: State | None = None,
+    keep: Callable[[State], None] | None = None,
 ) -> tuple[Check, ...]:
     """Train `model` in place and leave it with the weights of its best validation.
 
@@ -65,20 +91,35 @@ def train(
     steps
         most steps; the learning rate rises for a twentieth of them and falls to zero along a cosine.
     patience
-        stop after so many checks in a row without a new best.
+        stop after so many checks in a row below the best.
     progress
         called with (step, steps, best value) after every check.
+    start
+        where an earlier run stood, with the same model and settings; `batches` then goes on from there.
+    keep
+        called with the state after every check; what it is given is the loop's own, so it is written away or copied at once.
 
     Returns
     -------
-    The checks that were made, in order.
+    The checks that were made, in order, those of an earlier run included.
+
+    Raises
+    ------
+    StudentError
+        the loss of a step before a check was not finite.
     """
     optimizer = torch.optim.AdamW(model.parameters(), lr=learning_rate, weight_decay=1e-4, fused=True)
     every = max(1, steps // checks)
     history: list[Check] = []
-    best = Check(0, -float("inf"))
-    weights = {name: value.clone() for name, value in model.state_dict().items()}
-    for step in range(1, steps + 1):
+    weights = _copy(model)
+    if start is not None:
+        history, weights = list(start.history), start.best
+        model.load_state_dict(start.weights)
+        optimizer.load_state_dict(start.optimizer)
+    best = max(reversed(history), key=lambda check: check.value, default=Check(0, -math.inf))
+    for step in range(history[-1].step + 1 if history else 1, steps + 1):
+        if sum(check.step > best.step for check in history) >= patience:
+            break
         for group in optimizer.param_groups:
             group["lr"] = learning_rate * _share(step, steps)
         optimizer.zero_grad(set_to_none=True)
@@ -86,18 +127,27 @@ def train(
         value.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         if step % every == 0 or step == steps:
+            if not math.isfinite(float(value.detach())):
+                raise StudentError(
+                    f"The loss of step {step:,} is {float(value.detach())}: training diverged. "
+                    f"Lower learning_rate={learning_rate:g}, or look for huge values in the rows."
+                )
             with torch.no_grad():
                 check = Check(step, validate(model))
             history.append(check)
-            if check.value > best.value:
-                best = check
-                weights = {name: value.clone() for name, value in model.state_dict().items()}
+            # Of equals the later: average precision over few anomalies reaches 1 long before training is done.
+            if check.value >= best.value:
+                best, weights = check, _copy(model)
             if progress is not None:
                 progress(step, steps, best.value)
-            if sum(c.step > best.step for c in history) >= patience:
-                break
+            if keep is not None:
+                keep(State(tuple(history), model.state_dict(), weights, optimizer.state_dict()))
     model.load_state_dict(weights)
     return tuple(history)
+
+
+def _copy(model: nn.Module) -> Weights:
+    return {name: value.clone() for name, value in model.state_dict().items()}
 
 
 def _share(step: int, steps: int) -> float:
