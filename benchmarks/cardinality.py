@@ -22,7 +22,7 @@ from stillwatch.features.pipeline import fit_features
 from stillwatch.table.pack import Packer, Rows
 from stillwatch.table.read import open_source
 from stillwatch.table.schema import Column, Schema, infer_schema
-from stillwatch.teachers.protocol import fit_teacher
+from stillwatch.teachers.fit import fit_teacher
 from stillwatch.teachers.resolve import resolve_teacher
 
 SETS = {

@@ -28,6 +28,7 @@ def measure(path: Path, regime: str, teacher: str, seed: int) -> dict[str, Any]:
     forest = RandomForestRegressor(random_state=seed, n_jobs=2).fit(train.x, train.raw)
     plain = sw.MLP().fit(train, seed=seed)
     upper = theirs > np.median(train.raw)
+    top = max(1, round(0.01 * len(theirs)))
     return {
         "set": path.stem,
         "rows": len(rows.train),
@@ -38,6 +39,8 @@ def measure(path: Path, regime: str, teacher: str, seed: int) -> dict[str, Any]:
         "training_rows_only": metrics(rows.labels, plain.score(x)),
         "spearman": float(spearmanr(theirs, ours)[0]),
         "spearman_upper": float(spearmanr(theirs[upper], ours[upper])[0]) if upper.sum() > 2 else None,
+        "top_overlap": len(np.intersect1d(np.argsort(-theirs)[:top], np.argsort(-ours)[:top])) / top,
+        "family": d.manifest.student["name"],
         "seconds": seconds,
         "steps": d.seconds,
         "bytes": len(d.model),

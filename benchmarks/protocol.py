@@ -7,7 +7,7 @@ import json
 import os
 import platform
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -27,6 +27,7 @@ class Rows(NamedTuple):
     train: NDArray[np.float64]
     test: NDArray[np.float64]
     labels: NDArray[np.int64]
+    train_labels: NDArray[np.int64]  # for confirming a few; no detector sees them
 
 
 def arguments(description: str) -> argparse.ArgumentParser:
@@ -65,7 +66,7 @@ def split(path: Path, *, regime: str, seed: int) -> Rows:
         cut = int(0.7 * len(x))
         train, test = np.arange(cut), np.arange(cut, len(x))
     train, test = _capped(train, y, rng), _capped(test, y, rng)
-    return Rows(x[train], x[test], y[test])
+    return Rows(x[train], x[test], y[test], y[train])
 
 
 def _capped(index: NDArray[np.int64], y: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:
@@ -92,7 +93,7 @@ def about() -> dict[str, Any]:
     packages = ("stillwatch", "numpy", "onnxruntime", "onnx", "torch", "scikit-learn", "pyod", "pyarrow")
     return {
         "commit": _git("rev-parse", "--short=12", "HEAD")
-        + ("+changes" if _git("status", "--porcelain", "src") else ""),
+        + ("+changes" if _git("status", "--porcelain", ":/src") else ""),
         "versions": {name: version(name) for name in packages} | {"python": platform.python_version()},
         "cores": len(os.sched_getaffinity(0)),
     }
@@ -105,15 +106,26 @@ def _git(*words: str) -> str:
 
 
 class Log:
-    """JSON lines that are appended as they come; a rerun at the same commit skips what is there."""
+    """JSON lines that are appended as they come; a rerun at the same commit skips what is there.
 
-    def __init__(self, name: str, keys: tuple[str, ...], *, quick: bool = False) -> None:
+    `stands` may say of a line of another commit that it still counts.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        keys: tuple[str, ...],
+        *,
+        quick: bool = False,
+        stands: Callable[[dict[str, Any]], bool] | None = None,
+    ) -> None:
         self.path = RESULTS / f"{name}{'.quick' if quick else ''}.jsonl"
         self._keys = keys
         self._about = about()
         self.path.parent.mkdir(exist_ok=True)
         lines = self.path.read_text().splitlines() if self.path.exists() else []
-        self.lines = [line for line in map(json.loads, lines) if line["commit"] == self._about["commit"]]
+        stands = stands or (lambda line: line["commit"] == self._about["commit"])
+        self.lines = [line for line in map(json.loads, lines) if stands(line)]
 
     def done(self, **key: Any) -> bool:
         return any(all(line[name] == key[name] for name in self._keys) for line in self.lines)

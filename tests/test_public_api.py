@@ -17,6 +17,7 @@ def test_distill_takes_what_its_users_rely_on() -> None:
         "data": inspect.Parameter.empty,
         "schema": None,
         "label": None,
+        "known": None,
         "ignore": (),
         "key": (),
         "time": None,
@@ -25,8 +26,10 @@ def test_distill_takes_what_its_users_rely_on() -> None:
         "teacher": "auto",
         "student": "auto",
         "alert_rate": 0.01,
+        "calibrate_by": None,
         "seed": 0,
         "cache": None,
+        "map": None,
         "progress": None,
     }
     assert {name: option.default for name, option in options.items()} == expected

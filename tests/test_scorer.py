@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import stillwatch as sw
+from stillwatch.calibration.discovery import benjamini_hochberg
 from tests.tables import mixed_table
 
 
@@ -137,6 +138,23 @@ def test_judge_score_p_value_and_alert_agree_and_the_rate_is_chosen_late(
     assert loose.alert.sum() > strict.alert.sum()
     with pytest.raises(sw.CalibrationError, match="calibration rows"):
         scorer.alert(fresh, rate=1e-9)
+
+
+def test_a_batch_has_its_false_discoveries_bounded_and_its_power_estimated(
+    scorer: sw.Scorer, fresh: pa.Table
+) -> None:
+    """Scores and p-values are those of any other call; the alarms alone hang on the batch."""
+    verdict, plain = scorer.judge(fresh, fdr=0.5), scorer.judge(fresh)
+    np.testing.assert_array_equal(verdict.p_value, plain.p_value)
+    np.testing.assert_array_equal(verdict.alert, benjamini_hochberg(plain.p_value, 0.5))
+    assert verdict.discoveries is not None
+    assert (verdict.discoveries.rows, verdict.discoveries.alerts) == (300, verdict.alert.sum())
+    assert plain.discoveries is None
+    for wrong in ({"rate": 0.1}, {"by": "city"}):
+        with pytest.raises(sw.InputError, match="Choose one"):
+            scorer.judge(fresh, fdr=0.5, **wrong)
+    with pytest.raises(sw.InputError, match="between 0 and 1"):
+        scorer.judge(fresh, fdr=1)
 
 
 def test_scoring_changes_nothing_and_threads_share_a_scorer(scorer: sw.Scorer, fresh: pa.Table) -> None:

@@ -16,6 +16,9 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 from stillwatch.artifact.parity import Verification, verify
+from stillwatch.calibration.budget import budget_rate
+from stillwatch.drift.monitor import Monitor
+from stillwatch.drift.report import Drift
 from stillwatch.errors import (
     ArtifactError,
     AuditError,
@@ -29,10 +32,14 @@ from stillwatch.errors import (
     StudentError,
     TableError,
     TeacherError,
+    WorkerError,
 )
 from stillwatch.evaluate import Evaluation, evaluate
+from stillwatch.explain.reasons import Reason
+from stillwatch.recalibrate import Recalibration, recalibrate
 from stillwatch.scorer import Scorer, Verdict, load
 from stillwatch.table.departures import Departure, departures
+from stillwatch.table.feedback import Feedback, join_feedback
 from stillwatch.table.inspect import inspect
 from stillwatch.table.read import Source, open_source
 from stillwatch.table.schema import Column, Schema
@@ -44,6 +51,7 @@ if TYPE_CHECKING:
     from stillwatch.knowledge.knowledge import Knowledge
     from stillwatch.students.mlp import MLP
     from stillwatch.students.protocol import Student
+    from stillwatch.students.prototypes import Prototypes
     from stillwatch.teachers.protocol import Teacher
 
 __all__ = [
@@ -55,11 +63,17 @@ __all__ = [
     "Departure",
     "DigestError",
     "Distillation",
+    "Drift",
     "Evaluation",
+    "Feedback",
     "InputError",
     "Knowledge",
     "MissingExtraError",
+    "Monitor",
     "ProtocolError",
+    "Prototypes",
+    "Reason",
+    "Recalibration",
     "Schema",
     "SchemaError",
     "Scorer",
@@ -72,13 +86,17 @@ __all__ = [
     "TeacherError",
     "Verdict",
     "Verification",
+    "WorkerError",
+    "budget_rate",
     "departures",
     "distill",
     "evaluate",
     "inspect",
+    "join_feedback",
     "load",
     "load_schema",
     "open_source",
+    "recalibrate",
     "save_schema",
     "verify",
 ]
@@ -89,6 +107,7 @@ _LATE = {
     "Distillation": "stillwatch.distillation.result",
     "Knowledge": "stillwatch.knowledge.knowledge",
     "MLP": "stillwatch.students.mlp",
+    "Prototypes": "stillwatch.students.prototypes",
     "Student": "stillwatch.students.protocol",
     "Teacher": "stillwatch.teachers.protocol",
 }

@@ -8,6 +8,7 @@
     │   ├── SchemaError        columns, kinds or roles do not fit
     │   ├── CalibrationError   too few calibration rows for the rate that was asked
     │   └── StudentError       a student cannot be trained or written as a graph
+    ├── WorkerError            worker processes died, again and again, on the same pieces of work
     ├── TeacherError           also ValueError: a teacher failed, or its scores cannot teach
     ├── ArtifactError          a model folder cannot be written, read or trusted
     │   ├── AuditError         the graph holds something outside the allow-list or the limits
@@ -62,6 +63,23 @@ class StudentError(InputError):
 
 class TeacherError(StillwatchError, ValueError):
     """A teacher failed, or its scores cannot teach."""
+
+
+class WorkerError(StillwatchError):
+    """Worker processes died, again and again, on the same pieces of work.
+
+    Parameters
+    ----------
+    lost
+        place of each piece -> what happened.
+    """
+
+    def __init__(self, lost: dict[int, str]) -> None:
+        reason = next(iter(lost.values()), "")
+        super().__init__(
+            f"{len(lost):,} pieces of work were given up: {reason}. Is there enough memory? Use fewer workers, or smaller files."
+        )
+        self.lost = lost
 
 
 class ArtifactError(StillwatchError):

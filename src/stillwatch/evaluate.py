@@ -8,8 +8,10 @@ import msgspec
 import numpy as np
 
 from stillwatch.calibration.conformal import finest_rate, threshold
+from stillwatch.calibration.discovery import Discoveries
 from stillwatch.errors import InputError
-from stillwatch.evaluation.quality import Quality, quality, why_unmeasured
+from stillwatch.evaluation.budget import BudgetLine, budget
+from stillwatch.evaluation.quality import Quality, oracle_recall, quality, why_unmeasured
 from stillwatch.scorer import Scorer
 from stillwatch.table.pack import Packer
 from stillwatch.table.read import open_source
@@ -25,7 +27,16 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
     quality
         agreement with the labels, with 95 % intervals; None where `note` says why there is none.
     rate
-        the alert rate that was asked for; precision, recall and the real false-alarm rate belong to it.
+        the alert rate that was asked for; precision, recall and the real false-alarm rate belong to it. None with `fdr`: they
+        then belong to the discoveries, and recall is the power.
+    discoveries
+        what the alarms of this batch are worth; None without `fdr`.
+    oracle_recall
+        the most anomalies that any threshold could have caught at this `fdr`, known only with hindsight.
+    rows_per_second, budget
+        alarms a day, precision and recall along the whole range of rates. None of it is by group.
+    common
+        with `by`: rows that the common table judged.
     missing, unseen, ignored
         missing values and unseen categories by column, and columns the model does not use.
     """
@@ -34,14 +45,27 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
     labelled: int
     quality: Quality | None
     note: str
-    rate: float
+    rate: float | None
+    discoveries: Discoveries | None
+    oracle_recall: float | None
+    rows_per_second: float
+    budget: tuple[BudgetLine, ...]
+    common: int
     missing: dict[str, int]
     unseen: dict[str, int]
     ignored: tuple[str, ...]
 
 
 def evaluate(
-    scorer: Scorer, data: Any, *, label: str | None = None, rate: float | None = None, seed: int = 0
+    scorer: Scorer,
+    data: Any,
+    *,
+    label: str | None = None,
+    rate: float | None = None,
+    by: str | None = None,
+    fdr: float | None = None,
+    rows_per_second: float = 1.0,
+    seed: int = 0,
 ) -> Evaluation:
     """Score labelled rows and compare.
 
@@ -53,6 +77,10 @@ def evaluate(
         name of the label column, 1 = anomaly and 0 = normal; None: the one the model was distilled with.
     rate
         alert rate for precision and recall; None: the model's default, or the finest one it supports.
+    by, fdr
+        as for `Scorer.judge`.
+    rows_per_second
+        how many rows come in use, on average over the day, for the alarms a day.
     seed
         of the bootstrap.
 
@@ -76,10 +104,11 @@ def evaluate(
         )
     packer = Packer(schema.with_roles(label=label) if label is not None else schema)
     calibration = scorer.manifest.calibration
-    rate = max(scorer.manifest.alert_rate, finest_rate(calibration)) if rate is None else rate
-    threshold(calibration, rate)  # a rate too fine is better said before any row is read
+    if fdr is None:
+        rate = max(scorer.manifest.alert_rate, finest_rate(calibration)) if rate is None else rate
+        threshold(calibration, rate)  # a rate too fine is better said before any row is read
     source = open_source(data)
-    verdict = scorer.judge(source, rate)
+    verdict = scorer.judge(source, rate, by=by, fdr=fdr)
     labels = np.concatenate([packer.label(batch) for batch in source.batches()])
     return Evaluation(
         rows=len(verdict.score),
@@ -87,6 +116,17 @@ def evaluate(
         quality=quality(verdict.score, labels, alerts=verdict.alert, seed=seed),
         note=why_unmeasured(labels) or "",
         rate=rate,
+        discoveries=verdict.discoveries,
+        oracle_recall=None if fdr is None else oracle_recall(verdict.score, labels, fdr),
+        rows_per_second=rows_per_second,
+        budget=budget(
+            calibration,
+            verdict.score,
+            labels,
+            rows_per_second=rows_per_second,
+            also=() if rate is None else (rate,),
+        ),
+        common=verdict.counts.common,
         missing=verdict.counts.missing,
         unseen=verdict.counts.unseen,
         ignored=verdict.counts.ignored,

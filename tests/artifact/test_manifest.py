@@ -22,6 +22,7 @@ from stillwatch.artifact.manifest import (
     encode,
 )
 from stillwatch.calibration.conformal import Calibration
+from stillwatch.calibration.groups import Groups
 from stillwatch.errors import ArtifactError, ProtocolError, StillwatchError
 from stillwatch.table.pack import Layout
 
@@ -114,6 +115,8 @@ def test_every_protocol_up_to_now_has_a_reader() -> None:
         ({"alert_rate": 0}, "alert_rate"),
         ({"parity": -1}, "parity"),
         ({"golden": {"rows": [{"a": 1}], "scores": []}}, "golden"),
+        ({"groups": {"column": "z", "tables": {}}}, "groups: the schema has no such column"),
+        ({"parent": "<b>"}, "parent is no SHA-256"),
     ],
 )
 def test_wrong_fields_are_named(changes: dict[str, Any], message: str) -> None:
@@ -134,8 +137,10 @@ def test_wrong_fields_are_named(changes: dict[str, Any], message: str) -> None:
 )
 def test_a_calibration_table_that_is_none_is_refused(changes: dict[str, Any], message: str) -> None:
     table = msgspec.to_builtins(Calibration(scores=(0.0, 1.0), at_least=(4, 1), rows=4, approximate=False))
-    with pytest.raises(ArtifactError, match=message):
+    with pytest.raises(ArtifactError, match=f"calibration: .*{message}"):
         decode(altered(calibration=table | changes))
+    with pytest.raises(ArtifactError, match=f"groups: .*{message}"):
+        decode(altered(groups={"column": "a", "tables": {"x": table | changes}}))
 
 
 @pytest.mark.parametrize(
@@ -196,3 +201,12 @@ def test_mutated_manifests_raise_nothing_but_our_errors(data: st.DataObject) -> 
         changed[data.draw(st.integers(0, len(changed) - 1))] = data.draw(st.integers(0, 255))
     with contextlib.suppress(StillwatchError):
         decode(bytes(changed))
+
+
+def test_groups_and_parent_survive_a_round_trip() -> None:
+    table = Calibration(scores=(0.0, 1.0), at_least=(4, 1), rows=4, approximate=False, normal=True)
+    manifest = complete()
+    manifest = msgspec.structs.replace(
+        manifest, groups=Groups(column="a", tables={"x": table}), parent="0123456789abcdef" * 4
+    )
+    assert decode(encode(manifest)) == manifest

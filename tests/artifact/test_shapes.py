@@ -69,6 +69,27 @@ def test_indices_that_are_computed_are_refused() -> None:
     refused(nodes, "indices must be stored")
 
 
+@pytest.mark.parametrize("count", [[0], [4], [-1], [1, 1], []])
+def test_more_of_the_largest_than_there_are_is_refused(count: list[int]) -> None:
+    refused([node("TopK", ["num", "k"], ["v", "x"]), *ROW], "stored integer from 1 to 3", ints("k", *count))
+
+
+def test_the_largest_of_all_rows_are_refused() -> None:
+    refused([node("TopK", ["num", "one"], ["v", "x"], axis=0), *ROW], "only the last axis")
+
+
+def test_positions_of_the_largest_may_pick_from_as_many_and_from_no_fewer() -> None:
+    found = [node("TopK", ["num", "one"], ["v", "i"])]
+    refused(
+        [*found, node("Gather", ["w", "i"], ["x"], axis=0), *ROW],
+        "an index lies outside the 2",
+        tensor("w", np.zeros((2, 3))),
+    )
+    picked = [*found, node("Gather", ["w3", "i"], ["picked"], axis=0)]
+    shapes = check_shapes({"num": 3}, ZERO, picked)
+    assert shapes["picked"] == (ROWS, 1, 3)
+
+
 @pytest.mark.parametrize("divisor", [[0], [5, 0], [-1], []])
 def test_a_modulo_that_may_end_the_process_is_refused(divisor: list[int]) -> None:
     nodes = [node("Cast", ["num"], ["i"], to=7), node("Mod", ["i", "d"], ["x"]), *ROW]

@@ -6,6 +6,8 @@ import signal
 import subprocess
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.csv as pacsv
 import pytest
 
 import stillwatch as sw
@@ -37,7 +39,7 @@ def test_the_result_is_one_json_document_and_the_progress_one_line_a_step(
     assert found["report"]["fidelity"]["spearman"] > 0.5
     lines = json_lines(done.err)
     steps = list(dict.fromkeys(line["step"] for line in lines))
-    assert steps == ["read", "fit teacher", "ask teacher", "train student", "cross-fit", "measure"]
+    assert steps == ["inspect", "read", "fit teacher", "ask teacher", "train student", "cross-fit", "measure"]
     for step in steps:
         last = [line for line in lines if line["step"] == step][-1]
         assert last["done"] == last["total"]
@@ -188,3 +190,19 @@ def test_an_interrupt_is_code_130_and_leaves_nothing(csv: Path, tmp_path: Path) 
 def _without_progress(done: Done) -> Done:
     lines = [line for line in done.err.splitlines(keepends=True) if not line.startswith("{")]
     return Done(done.code, done.out, "".join(lines))
+
+
+def test_confirmations_teach_the_next_model(
+    invoke: Run, keyed: Path, csv: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The file that `score` wrote, with a column filled in by people."""
+    monkeypatch.chdir(tmp_path)
+    assert invoke("score", keyed, csv, "-o", "scores.csv").code == 0
+    scores = pacsv.read_csv("scores.csv")
+    known = [1 if i < 8 else 0 if i < 12 else None for i in range(scores.num_rows)]
+    pacsv.write_csv(scores.append_column("known", pa.array(known)), "checked.csv")
+    arguments = ("distill", csv, "--label", "fraud", "--teacher", "knn", "--feedback", "checked.csv")
+    done = invoke(*arguments, "--key", "payment id", "-o", "m")
+    assert done.code == 0, done.err
+    assert sw.load("m").manifest.schema.known == "known"
+    assert invoke(*arguments, "-o", "m2").code == 2

@@ -57,3 +57,19 @@ def test_one_class_only_says_why_there_is_no_quality(invoke: Run, keyed: Path, t
 def test_a_rate_too_fine_is_one_message(invoke: Run, keyed: Path, fresh: Path) -> None:
     done = invoke("evaluate", keyed, fresh, "--alert-rate", "0.0001")
     assert_one_message(done, "needs 9,999 calibration rows")
+
+
+def test_the_whole_range_of_rates_is_shown(invoke: Run, keyed: Path, fresh: Path) -> None:
+    done = invoke("evaluate", keyed, fresh, "--rows-per-second", "10")
+    assert "false alarms a day at 10 rows/s" in done.out
+    assert re.search(r"1 % +\S+ +8,640 +\d+ +", done.out), done.out
+    assert re.search(r"50 % +\S+ +432,000 ", done.out)
+
+
+def test_power_is_measured_where_labels_are(invoke: Run, keyed: Path, fresh: Path) -> None:
+    done = invoke("evaluate", keyed, fresh, "--fdr", "0.9")
+    assert re.search(r"recall at fdr 0\.9 +\d", done.out)
+    assert "of the best threshold, known with hindsight" in done.out
+    found = json.loads(invoke("evaluate", keyed, fresh, "--fdr", "0.9", "--json").out)
+    assert found["rate"] is None
+    assert found["quality"]["recall"]["value"] <= found["oracle_recall"] + 0.5

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from stillwatch.artifact.manifest import DIGEST
-from tests.cli.conftest import Run, assert_one_message
+from tests.cli.conftest import Run, assert_one_message, json_lines
 
 
 def test_a_table_is_shown_with_kinds_roles_and_reasons(invoke: Run, csv: Path) -> None:
@@ -18,7 +18,13 @@ def test_a_table_is_shown_with_kinds_roles_and_reasons(invoke: Run, csv: Path) -
     assert lines["payment id"].startswith("payment id category key declared as key")
     assert lines["version"].startswith("version number ignore declared as ignore")
     assert lines["city"].startswith("city category feature text, 4 distinct values")
-    assert done.err == ""
+    assert [line["done"] for line in json_lines(done.err)] == [0, 200]
+
+
+def test_a_column_of_what_is_known(invoke: Run, csv: Path) -> None:
+    found = json.loads(invoke("inspect", csv, "--known", "fraud", "--json").out)
+    roles = {column["name"]: column["role"] for column in found["columns"]}
+    assert roles["fraud"] == "known"
 
 
 def test_a_table_as_json(invoke: Run, csv: Path) -> None:

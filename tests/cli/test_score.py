@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import stillwatch as sw
+from stillwatch.calibration.contamination import estimated_rate
 from tests.cli.conftest import PROGRAM, Run, assert_one_message, json_lines, names, payments
 
 HEADER = ["payment id", "score", "p_value", "alert"]
@@ -40,7 +41,7 @@ def test_scores_go_to_standard_output_as_csv_and_progress_to_standard_error(
     np.testing.assert_allclose(np.float32(found["score"]), verdict.score, rtol=1e-6)
     np.testing.assert_allclose(np.float32(found["p_value"]), verdict.p_value, rtol=1e-6)
     assert found["alert"] == [str(alert).lower() for alert in verdict.alert]
-    assert [(line["done"], line["total"]) for line in json_lines(done.err)] == [(300, None), (300, 300)]
+    assert [(line["done"], line["total"]) for line in json_lines(done.err)] == [(0, 300), (300, 300)]
 
 
 def test_every_format_holds_the_same(invoke: Run, keyed: Path, fresh: Path, tmp_path: Path) -> None:
@@ -65,6 +66,7 @@ def test_the_result_as_json_and_for_people(invoke: Run, keyed: Path, fresh: Path
         "rows": 300,
         "alerts": int(verdict.alert.sum()),
         "alert_rate": 0.01,
+        "estimated_rate": estimated_rate(0.01),
         "missing": verdict.counts.missing,
         "unseen": verdict.counts.unseen,
         "ignored": [],
@@ -334,3 +336,56 @@ def test_a_key_that_is_called_like_a_result_is_refused(invoke: Run, tmp_path: Pa
     d.save(tmp_path / "m")
     pacsv.write_csv(table, tmp_path / "t.csv")
     assert_one_message(invoke("score", tmp_path / "m", tmp_path / "t.csv"), "key column 'score'")
+
+
+def test_false_alarms_a_day_are_a_rate(invoke: Run, keyed: Path, fresh: Path, tmp_path: Path) -> None:
+    done = invoke(
+        "score", keyed, fresh, "-o", tmp_path / "s.csv", "--json",
+        "--alerts-per-day", "4320", "--rows-per-second", "2",
+    )  # fmt: skip
+    assert json.loads(done.out)["alert_rate"] == 0.025
+    assert_one_message(
+        invoke("score", keyed, fresh, "--alerts-per-day", "1", "--rows-per-second", "2"),
+        "needs 172,799 calibration rows",
+    )
+
+
+def test_false_discoveries_of_the_whole_file_are_bounded_whatever_its_batches(
+    invoke: Run, keyed: Path, fresh: Path, tmp_path: Path
+) -> None:
+    verdict = sw.load(keyed).judge(fresh, fdr=0.9)
+    done = invoke("score", keyed, fresh, "-o", tmp_path / "s.parquet", "--fdr", "0.9")
+    assert done.out.startswith(f"300 rows, {verdict.alert.sum()} alerts at fdr 0.9 -> ")
+    assert "power" in done.out
+    written = pq.read_table(tmp_path / "s.parquet")
+    assert written["alert"].to_pylist() == verdict.alert.tolist()
+    assert written.column_names == HEADER
+    found = json.loads(invoke("score", keyed, fresh, "-o", tmp_path / "t.csv", "--fdr", "0.9", "--json").out)
+    assert found["discoveries"]["alerts"] == verdict.alert.sum()
+    assert "alert_rate" not in found
+    assert found["missing"] == verdict.counts.missing
+
+
+def test_rows_are_judged_among_their_like(invoke: Run, keyed: Path, fresh: Path, tmp_path: Path) -> None:
+    assert_one_message(invoke("score", keyed, fresh, "--by", "city"), "was calibrated by no column")
+    assert invoke("recalibrate", keyed, fresh, "--by", "city", "-o", tmp_path / "m").code == 0
+    done = invoke(
+        "score", tmp_path / "m", fresh, "--by", "city", "-o", tmp_path / "s.csv", "--alert-rate", "0.05"
+    )
+    assert "judged by the common thresholds, for want of their group's own" in done.out
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--fdr", "0.1", "--alert-rate", "0.1"),
+        ("--fdr", "0.1", "--by", "city"),
+        ("--alerts-per-day", "5"),
+        ("--alerts-per-day", "5", "--rows-per-second", "1", "--alert-rate", "0.1"),
+        ("--fdr", "1"),
+    ],
+)
+def test_options_that_contradict_each_other_are_wrong_usage(
+    invoke: Run, keyed: Path, fresh: Path, options: tuple[str, ...]
+) -> None:
+    assert invoke("score", keyed, fresh, *options).code == 2

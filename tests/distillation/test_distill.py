@@ -213,3 +213,41 @@ class TestUglyTraining:
         )
         d = sw.distill(table, teacher="isolation_forest", student=QUICK)
         assert len(d.model) < 400_000
+
+
+def test_groups_of_any_column_get_thresholds_from_the_calibration_rows_alone() -> None:
+    """The column may be ignored by the model; a value of few rows is not stored, and nor is its name."""
+    table = mixed_table(2_100)
+    office = ["north", "south"] * 1_000 + [f"office {i}" for i in range(100)]
+    table = table.append_column("office", pa.array(office))
+    d = sw.distill(
+        table, label="fraud", ignore=["office"], teacher="knn", student=QUICK, calibrate_by="office"
+    )
+    groups = d.manifest.groups
+    assert groups is not None
+    assert set(groups.tables) == {"north", "south"}
+    calibrating = np.array(office)[d.split.calibration]
+    for name, found in groups.tables.items():
+        assert found.rows == (calibrating == name).sum()
+    assert b"office 7" not in encode(d.manifest)
+    assert d.scorer.judge(table, 0.05, by="office").counts.common == 100
+    few = sw.distill(table.slice(0, 100), teacher="knn", student=QUICK, calibrate_by="city")
+    assert any("no value of 'city' has 100 calibration rows" in warning for warning in few.warnings)
+    with pytest.raises(sw.SchemaError, match="there is no column 'town'"):
+        sw.distill(table, teacher="knn", student=QUICK, calibrate_by="town")
+
+
+def test_calibration_rows_are_a_uniform_sample_of_all_rows_never_purified() -> None:
+    """As many anomalies among them as among all; a label, or the caller, may vouch that there are none."""
+    table = mixed_table(2_400, seed=8)
+    d = sw.distill(table, label="fraud", teacher="auto", student=QUICK)
+    anomalies = table["fraud"].to_numpy()
+    assert abs(anomalies[d.split.calibration].mean() - anomalies.mean()) < 0.02
+    assert d.manifest.calibration.rows == len(d.split.calibration) == 480
+    assert not d.manifest.calibration.normal
+    assert d.report.calibration is not None
+    assert d.report.calibration.estimated_rate == pytest.approx(d.manifest.alert_rate * 2 / 3)
+    normal = sw.distill(table, label="fraud", train_on="normal", teacher="knn", student=QUICK)
+    assert normal.manifest.calibration.normal
+    assert normal.report.calibration is not None
+    assert normal.report.calibration.estimated_rate is None

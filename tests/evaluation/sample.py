@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from stillwatch import evaluation as ev
+from stillwatch.calibration.conformal import calibrate
 
 
 def sample_report(*, labels: bool = True, rows: int = 12_000) -> ev.Report:
@@ -85,11 +86,20 @@ def sample_report(*, labels: bool = True, rows: int = 12_000) -> ev.Report:
             alert_rate=0.01,
             threshold=threshold,
             finest_rate=1 / 11_553,
+            estimated_rate=0.0067,
             table=tuple(
                 ev.RateThreshold(rate=rate, threshold=float(np.quantile(student[y == 0], q)))
                 for rate, q in table
             ),
         ),
+        budget=ev.budget(
+            calibrate(student[:11_552].astype(np.float32), approximate=False),
+            student,
+            seen,
+            rows_per_second=2.0,
+            also=(0.01,),
+        ),
+        rows_per_second=2.0,
         histogram=ev.score_histogram(student, seen, threshold=threshold),
         scatter=ev.rank_scatter(student, teacher, seen),
         checks=tuple(

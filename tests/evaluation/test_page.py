@@ -174,3 +174,14 @@ def test_importing_the_package_loads_nothing_heavy():
     code = f"import sys, stillwatch.evaluation; print({heavy} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "set()\n"
+
+
+def test_every_rate_has_its_cost_and_what_it_finds():
+    page = " ".join(Page(ev.render_html(REPORTS["full"])).text)
+    assert "What each rate costs and finds" in page
+    assert "at 2 rows a second" in page
+    assert "1,730" in page  # alarms a day at 1 %
+    assert "An estimate is 0.67" in page
+    unlabelled = " ".join(Page(ev.render_html(REPORTS["unlabelled"])).text)
+    assert "What each rate costs and finds" in unlabelled
+    assert "What each rate costs and finds" not in " ".join(Page(ev.render_html(REPORTS["empty"])).text)

@@ -313,6 +313,6 @@ def test_a_cache_on_a_full_disk_holds_nothing_half(tmp_path: Path, monkeypatch: 
 
     monkeypatch.setattr(np.lib.format, "write_array", full)
     x = np.random.default_rng(0).normal(size=(40, 2))
-    with pytest.raises(OSError, match="No space left on device"):
+    with pytest.raises(sw.InputError, match=r"cannot be kept \(No space left on device\)\. Make room"):
         sw.distill(x, teacher=lambda x: np.abs(x).sum(axis=1), cache=tmp_path / "cache")
     assert names(tmp_path / "cache") == []

@@ -29,9 +29,12 @@ OPSETS: dict[str, range] = {"": range(17, 24), "ai.onnx.ml": range(3, 6)}
 
 OPERATORS = frozenset(
     {
-        "Abs", "Add", "Cast", "Clip", "Concat", "Cos", "Div", "Equal", "Gather", "Gemm", "Identity", "IsNaN", "Less",
-        "Log", "MatMul", "Max", "Min", "Mod", "Mul", "Not", "OneHot", "ReduceL1", "ReduceSum", "Relu", "Reshape",
-        "Sin", "Split", "Sqrt", "Squeeze", "Sub", "Where",
+        "Abs", "Add", "AveragePool", "BatchNormalization", "Cast", "Clip", "Concat", "Conv", "Cos", "Div", "Elu", "Equal",
+        "Erf", "Exp", "Gather", "Gemm", "GlobalAveragePool", "Identity", "IsNaN", "LayerNormalization", "LeakyRelu", "Less",
+        "Log", "LogSoftmax", "MatMul", "Max", "MaxPool", "Min", "Mod", "Mul", "Neg", "Not", "OneHot", "PRelu", "Pow",
+        "ReduceL1", "ReduceL2", "ReduceLogSumExp", "ReduceMax", "ReduceMean", "ReduceSum", "ReduceSumSquare", "Relu",
+        "Reshape", "Selu", "Sigmoid", "Sin", "Slice", "Softmax", "Softplus", "Split", "Sqrt", "Squeeze", "Sub", "Tanh", "TopK",
+        "Transpose", "Where",
         "ai.onnx.ml.LabelEncoder", "ai.onnx.ml.TreeEnsembleRegressor",
     }
 )  # fmt: skip

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from stillwatch.artifact.audit import Summary, audit
 from stillwatch.artifact.digest import check_digest
-from stillwatch.artifact.manifest import FILES, LISTED, MANIFEST, MODEL, Manifest, decode
+from stillwatch.artifact.manifest import FILES, LISTED, MANIFEST, MODEL, REPORT_JSON, Manifest, decode
 from stillwatch.artifact.quote import quote
 from stillwatch.errors import ArtifactError, AuditError, DigestError
 
@@ -33,12 +33,15 @@ class Loaded:
         SHA-256 of `manifest.json`, which holds the digests of the graph and the card: one name for the model.
     summary
         What the audit counted.
+    report
+        Bytes of `report.json`.
     """
 
     manifest: Manifest
     model: bytes
     digest: str
     summary: Summary
+    report: bytes
 
 
 def read_artifact(path: str | os.PathLike[str], *, expect: str | None = None) -> Loaded:
@@ -69,7 +72,7 @@ def read_artifact(path: str | os.PathLike[str], *, expect: str | None = None) ->
     check_files(files, manifest)
     summary = audit(files[MODEL])
     check_layout(manifest, summary)
-    return Loaded(manifest, files[MODEL], digest, summary)
+    return Loaded(manifest, files[MODEL], digest, summary, files[REPORT_JSON])
 
 
 def read_files(path: str | os.PathLike[str]) -> dict[str, bytes]:

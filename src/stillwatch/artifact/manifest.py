@@ -16,6 +16,7 @@ A reader never guesses: a newer protocol is refused before any other field is lo
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
@@ -24,7 +25,10 @@ import msgspec
 
 from stillwatch.artifact.quote import quote
 from stillwatch.calibration.conformal import Calibration
+from stillwatch.calibration.groups import Groups
+from stillwatch.drift.sketch import Sketches
 from stillwatch.errors import ArtifactError, ProtocolError
+from stillwatch.explain.references import References
 from stillwatch.table.pack import Layout
 from stillwatch.table.schema import Schema
 
@@ -79,10 +83,18 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     calibration, alert_rate
         The table that turns a score into a p-value; the share of normal rows accepted as false alarms by
         default.
+    groups
+        Tables of their own for the values of one column that have enough rows; None where none was asked for.
+    parent
+        Digest of the model whose graph this is, where only the calibration is new.
     teacher, knowledge, student
         Provenance: names, parameters, seeds, library versions, data fingerprint.
     fidelity, quality
         Agreement with the teacher; agreement with labels, None where there were none.
+    references
+        What is normal for each column, for reasons.
+    sketches
+        Counts of every column and of the score, which later rows are compared with.
     golden
         Rows that must score the same for as long as the folder lives.
     parity
@@ -100,11 +112,15 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     categories: dict[str, tuple[str, ...]]
     calibration: Calibration
     alert_rate: float
+    groups: Groups | None = None
+    parent: str | None = None
     teacher: dict[str, Any]
     knowledge: dict[str, Any]
     student: dict[str, Any]
     fidelity: dict[str, Any]
     quality: dict[str, Any] | None = None
+    references: References = References()
+    sketches: Sketches = Sketches()
     golden: Golden
     parity: float
     opset: int
@@ -204,7 +220,7 @@ def _check(manifest: Manifest) -> None:
 def _contradictions(manifest: Manifest) -> list[tuple[str, bool]]:
     numbers = (*manifest.layout.num, *manifest.layout.num64)
     texts, times = manifest.layout.txt, manifest.layout.time
-    table, golden = manifest.calibration, manifest.golden
+    golden = manifest.golden
     return [
         ("layout names a column twice", len({*numbers, *texts, *times}) != len(numbers + texts + times)),
         (
@@ -214,16 +230,35 @@ def _contradictions(manifest: Manifest) -> list[tuple[str, bool]]:
             or times != manifest.schema.times,
         ),
         ("categories name a column that is no text input", not set(manifest.categories) <= set(texts)),
-        ("calibration: the table is empty", not table.scores),
-        ("calibration: scores and at_least differ in length", len(table.scores) != len(table.at_least)),
-        ("calibration: scores do not ascend", any(a > b for a, b in pairwise(table.scores))),
-        ("calibration: at_least does not descend", any(a < b for a, b in pairwise(table.at_least))),
-        (
-            "calibration: at_least lies outside 1..rows",
-            any(not 1 <= count <= table.rows for count in table.at_least),
+        *_calibration_problems("calibration", manifest.calibration),
+        *(
+            problem
+            for table in (manifest.groups.tables.values() if manifest.groups else ())
+            for problem in _calibration_problems("groups", table)
         ),
+        (
+            "groups: the schema has no such column",
+            manifest.groups is not None
+            and manifest.groups.column not in {column.name for column in manifest.schema.columns},
+        ),
+        ("parent is no SHA-256", not re.fullmatch(r"[0-9a-f]{64}", manifest.parent or "0" * 64)),
         ("alert_rate lies outside 0..1", not 0 < manifest.alert_rate < 1),
+        ("references do not fit the schema", not manifest.references.fit(manifest.schema)),
+        ("sketches do not fit the schema", not manifest.sketches.fit(manifest.schema, manifest.categories)),
         ("golden: rows and scores differ in length", len(golden.rows) != len(golden.scores)),
         ("parity is negative", manifest.parity < 0),
         (f"files must be exactly {', '.join(LISTED)}", set(manifest.files) != set(LISTED)),
+    ]
+
+
+def _calibration_problems(name: str, table: Calibration) -> list[tuple[str, bool]]:
+    return [
+        (f"{name}: the table is empty", not table.scores),
+        (f"{name}: scores and at_least differ in length", len(table.scores) != len(table.at_least)),
+        (f"{name}: scores do not ascend", any(a > b for a, b in pairwise(table.scores))),
+        (f"{name}: at_least does not descend", any(a < b for a, b in pairwise(table.at_least))),
+        (
+            f"{name}: at_least lies outside 1..rows",
+            any(not 1 <= count <= table.rows for count in table.at_least),
+        ),
     ]

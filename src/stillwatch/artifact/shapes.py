@@ -31,20 +31,25 @@ INPUTS: dict[str, int] = {
 """The inputs that a graph may have, and their element types."""
 
 ROWS = -1
+_NEVER = 1 << 30  # position of an input that no node has: such integers are attributes in every opset
 MOST_ELEMENTS = 1 << 20
 """Elements of one computed value, for each row."""
 MOST_WORK = 1 << 27
-"""Elements read and written by all nodes together, for each row."""
+"""Elements read and written, and products summed, by all nodes together, for each row."""
 
 
 @dataclass(frozen=True)
 class Call:
-    """One node as its rule sees it: shapes and element types of its inputs, and the integers that steer it."""
+    """One node as its rule sees it: shapes and element types of its inputs, and the integers that steer it.
+
+    `below` holds, for inputs that are computed positions, what they stay below; 0 where nothing is known.
+    """
 
     node: NodeProto
     inputs: tuple[Shape, ...]
     elements: tuple[int, ...]
     constants: tuple[TensorProto | None, ...]
+    below: tuple[int, ...]
 
     def fail(self, problem: str) -> AuditError:
         """Build the error that names this node."""
@@ -101,6 +106,7 @@ def check_shapes(
     shapes |= {name: tuple(tensor.dims) for name, tensor in constants.items()}
     shapes[""] = ()  # an optional input that is left out
     elements = INPUTS | {name: tensor.data_type for name, tensor in constants.items()} | {"": 0}
+    below: dict[str, int] = {}
     work = 0
     for node in nodes:
         call = Call(
@@ -108,18 +114,22 @@ def check_shapes(
             tuple(shapes[name] for name in node.input),
             tuple(elements[name] for name in node.input),
             tuple(constants.get(name) for name in node.input),
+            tuple(below.get(name, 0) for name in node.input),
         )
         given = _infer(call)
         if len(given) != len(node.output):
             raise call.fail(f"{len(node.output)} outputs, expected {len(given)}")
         elements |= dict.fromkeys(node.output, _element(call))
+        if node.op_type == "TopK":
+            elements[node.output[1]] = int(TensorProto.INT64)
+            below[node.output[1]] = call.inputs[0][-1]
         for name, shape in zip(node.output, given, strict=True):
             if ROWS in shape[1:]:
                 raise call.fail("rows must come first")
             if _elements(shape) > MOST_ELEMENTS:
                 raise call.fail(f"{_elements(shape):,} elements a row, at most {MOST_ELEMENTS:,} allowed")
             shapes[name] = shape
-        work += sum(_elements(shape) for shape in (*call.inputs, *given))
+        work += sum(_elements(shape) for shape in (*call.inputs, *given)) + _products(call, given)
         if work > MOST_WORK:
             raise call.fail(f"the graph needs more than {MOST_WORK:,} steps a row")
     return shapes
@@ -143,6 +153,18 @@ def _element(call: Call) -> int:
 def _elements(shape: Shape) -> int:
     """Elements for one row."""
     return abs(prod(shape))
+
+
+def _products(call: Call, given: tuple[Shape, ...]) -> int:
+    """Products that a node sums up for one row, where they are more than what it reads and writes."""
+    operator = call.node.op_type
+    if operator == "Conv":
+        return _elements(given[0]) * _elements(call.inputs[1][1:])
+    if operator in {"AveragePool", "MaxPool"}:
+        return _elements(given[0]) * prod(call.integers("kernel_shape", _NEVER) or [])
+    if operator == "MatMul":
+        return _elements(given[0]) * call.inputs[0][-1]
+    return 0
 
 
 def _infer(call: Call) -> tuple[Shape, ...]:
@@ -214,10 +236,19 @@ def _gather(call: Call) -> tuple[Shape, ...]:
     axis = call.axis(call.integer("axis", 0), len(data))
     if data[axis] == ROWS:
         raise call.fail("rows are picked")
-    picked = call.integers("indices", 1)
+    picked = [0, call.below[1] - 1] if call.below[1] else call.integers("indices", 1)
     if picked and not 0 <= min(picked) <= max(picked) < data[axis]:
         raise call.fail(f"an index lies outside the {data[axis]:,} columns")
     return ((*data[:axis], *index, *data[axis + 1 :]),)
+
+
+def _top(call: Call) -> tuple[Shape, ...]:
+    shape, count = call.inputs[0], call.integers("k", 1)
+    if len(shape) < 2 or call.axis(call.integer("axis", -1), len(shape)) != len(shape) - 1:
+        raise call.fail("only the last axis may be searched")
+    if count is None or len(count) != 1 or not 1 <= count[0] <= shape[-1]:
+        raise call.fail(f"k must be one stored integer from 1 to {shape[-1]:,}")
+    return ((*shape[:-1], count[0]), (*shape[:-1], count[0]))
 
 
 def _one_hot(call: Call) -> tuple[Shape, ...]:
@@ -255,6 +286,128 @@ def _reduce(call: Call) -> tuple[Shape, ...]:
     return (tuple(size for axis, size in enumerate(shape) if axis not in axes),)
 
 
+def _normalise(call: Call) -> tuple[Shape, ...]:
+    shape = call.inputs[0]
+    if shape[call.axis(call.integer("axis", -1), len(shape))] == ROWS:
+        raise call.fail("rows are normalised together")
+    return (shape,)
+
+
+def _layer_norm(call: Call) -> tuple[Shape, ...]:
+    shape = call.inputs[0]
+    axis = call.axis(call.integer("axis", -1), len(shape))
+    if ROWS in shape[axis:] or any(added != shape[axis:] for added in call.inputs[1:]):
+        raise call.fail(f"shapes {quote(call.inputs)} do not fit, or rows are normalised together")
+    return (shape,)
+
+
+def _batch_norm(call: Call) -> tuple[Shape, ...]:
+    shape = call.inputs[0]
+    fits = len(shape) > 1 and shape[0] == ROWS and all(added == shape[1:2] for added in call.inputs[1:])
+    if not fits or call.integer("training_mode", 0):
+        raise call.fail(f"shapes {quote(call.inputs)} do not fit, or the statistics are of the batch")
+    return (shape,)
+
+
+def _conv(call: Call) -> tuple[Shape, ...]:
+    data, weight = call.inputs[:2]
+    group = call.integer("group", 1)
+    fits = (
+        len(data) == len(weight) > 2
+        and data[0] == ROWS != weight[0]
+        and group > 0
+        and data[1] == weight[1] * group
+        and weight[0] % group == 0
+        and all(added == weight[:1] for added in call.inputs[2:])
+    )
+    if not fits or call.integers("kernel_shape", _NEVER) not in (None, list(weight[2:])):
+        raise call.fail(f"shapes {quote(call.inputs)} do not fit")
+    return ((ROWS, weight[0], *_windows(call, data[2:], weight[2:])),)
+
+
+def _pool(call: Call) -> tuple[Shape, ...]:
+    data, kernel = call.inputs[0], call.integers("kernel_shape", _NEVER) or []
+    if len(data) < 3 or data[0] != ROWS or len(kernel) != len(data) - 2:
+        raise call.fail(f"a window {quote(kernel)} does not fit {quote(data)}")
+    if call.integer("ceil_mode", 0) or call.integer("storage_order", 0):
+        raise call.fail("ceil_mode and storage_order must be 0")
+    return ((*data[:2], *_windows(call, data[2:], tuple(kernel))),)
+
+
+def _windows(call: Call, sizes: Shape, kernel: Shape) -> Shape:
+    """How often a window fits along each position, given strides, pads and dilations."""
+    rank = len(sizes)
+    strides = call.integers("strides", _NEVER) or [1] * rank
+    dilations = call.integers("dilations", _NEVER) or [1] * rank
+    pads = call.integers("pads", _NEVER) or [0] * (2 * rank)
+    automatic = [a for a in call.node.attribute if a.name == "auto_pad" and a.s != b"NOTSET"]
+    if automatic or [len(strides), len(dilations), len(pads)] != [rank, rank, 2 * rank]:
+        raise call.fail(
+            "strides, pads and dilations must be given for each position, and auto_pad not at all"
+        )
+    if min(*strides, *dilations, *kernel) < 1 or min(pads) < 0 or max(pads) > max(kernel):
+        raise call.fail("strides, dilations and windows start at 1, and pads lie within a window")
+    found = []
+    for i, size in enumerate(sizes):
+        room = size + pads[i] + pads[rank + i] - dilations[i] * (kernel[i] - 1) - 1
+        if size < 1 or room < 0:
+            raise call.fail(f"a window {quote(kernel)} does not fit {quote(sizes)}")
+        found.append(room // strides[i] + 1)
+    return tuple(found)
+
+
+def _global_pool(call: Call) -> tuple[Shape, ...]:
+    shape = call.inputs[0]
+    if len(shape) < 3 or shape[0] != ROWS:
+        raise call.fail(f"expected rows, channels and positions, found {quote(shape)}")
+    return ((*shape[:2], *(1 for _ in shape[2:])),)
+
+
+def _transpose(call: Call) -> tuple[Shape, ...]:
+    shape, order = call.inputs[0], call.integers("perm", _NEVER)
+    if order is None or sorted(order) != list(range(len(shape))) or (ROWS in shape and order[0] != 0):
+        raise call.fail(f"{quote(order)} is no order of {quote(shape)} that leaves rows first")
+    return (tuple(shape[i] for i in order),)
+
+
+def _slice(call: Call) -> tuple[Shape, ...]:
+    shape = call.inputs[0]
+    given = [call.integers(name, at) for at, name in enumerate(("starts", "ends", "axes", "steps"), start=1)]
+    starts, ends, axes, steps = (
+        given[0] or [],
+        given[1] or [],
+        given[2] or [],
+        given[3] or [1] * len(given[0] or []),
+    )
+    if not starts or not len(starts) == len(ends) == len(axes) == len(steps) or min(steps) < 1:
+        raise call.fail("starts, ends and axes must be stored, one each, and steps start at 1")
+    sizes, cut = list(shape), set()
+    for start, end, number, step in zip(starts, ends, axes, steps, strict=True):
+        axis = call.axis(number, len(shape))
+        if sizes[axis] == ROWS or axis in cut:
+            raise call.fail("rows are picked, or an axis is cut twice")
+        cut.add(axis)
+        sizes[axis] = len(range(*slice(start, end, step).indices(sizes[axis])))
+    return (tuple(sizes),)
+
+
+def _power(call: Call) -> tuple[Shape, ...]:
+    if not {TensorProto.FLOAT, TensorProto.DOUBLE}.issuperset(call.elements):
+        raise call.fail("only floats may be raised to a power")
+    return _broadcast(call)
+
+
+def _matrix(call: Call) -> tuple[Shape, ...]:
+    """Weights on the right, or one matrix for each row on both sides (attention)."""
+    left, right = call.inputs
+    if len(left) == len(right) == 2:
+        return _product(call)
+    rows = len(left) > 2 and left[0] == ROWS and left[-1] == right[-2:-1][0] if len(right) > 1 else False
+    if not rows or not (len(right) == 2 or right[:-2] == left[:-2]):
+        raise call.fail(f"shapes {left} and {right} do not fit")
+    return ((*left[:-1], right[-1]),)
+
+
 def _product(call: Call) -> tuple[Shape, ...]:
     left, right = call.inputs[:2]
     if call.integer("transB", 0):
@@ -288,23 +441,65 @@ _MANY = 10_000
 # Operator -> its rule, the fewest and the most inputs.
 RULES: dict[str, tuple[Rule, int, int]] = {
     **dict.fromkeys(
-        ("Abs", "Cast", "Cos", "Identity", "IsNaN", "LabelEncoder", "Log", "Not", "Relu", "Sin", "Sqrt"),
+        (
+            "Abs",
+            "Cast",
+            "Cos",
+            "Elu",
+            "Erf",
+            "Exp",
+            "Identity",
+            "IsNaN",
+            "LabelEncoder",
+            "LeakyRelu",
+            "Log",
+            "Neg",
+            "Not",
+            "Relu",
+            "Selu",
+            "Sigmoid",
+            "Sin",
+            "Softplus",
+            "Sqrt",
+            "Tanh",
+        ),
         (_same, 1, 1),
     ),
-    **dict.fromkeys(("Add", "Equal", "Less", "Mul", "Sub"), (_broadcast, 2, 2)),
+    **dict.fromkeys(("Add", "Equal", "Less", "Mul", "PRelu", "Sub"), (_broadcast, 2, 2)),
     **dict.fromkeys(("Max", "Min"), (_broadcast, 1, _MANY)),
-    **dict.fromkeys(("ReduceL1", "ReduceSum"), (_reduce, 1, 2)),
+    **dict.fromkeys(
+        (
+            "ReduceL1",
+            "ReduceL2",
+            "ReduceLogSumExp",
+            "ReduceMax",
+            "ReduceMean",
+            "ReduceSum",
+            "ReduceSumSquare",
+        ),
+        (_reduce, 1, 2),
+    ),
+    **dict.fromkeys(("AveragePool", "MaxPool"), (_pool, 1, 1)),
+    **dict.fromkeys(("LogSoftmax", "Softmax"), (_normalise, 1, 1)),
+    "BatchNormalization": (_batch_norm, 5, 5),
     "Clip": (_clip, 1, 3),
     "Concat": (_concat, 1, _MANY),
+    "Conv": (_conv, 2, 3),
     "Div": (_div, 2, 2),
     "Gather": (_gather, 2, 2),
     "Gemm": (_product, 2, 3),
-    "MatMul": (_product, 2, 2),
+    "GlobalAveragePool": (_global_pool, 1, 1),
+    "LayerNormalization": (_layer_norm, 2, 3),
+    "MatMul": (_matrix, 2, 2),
     "Mod": (_mod, 2, 2),
     "OneHot": (_one_hot, 3, 3),
+    "Pow": (_power, 2, 2),
     "Reshape": (_reshape, 2, 2),
+    "Slice": (_slice, 4, 5),
     "Split": (_split, 1, 2),
     "Squeeze": (_squeeze, 1, 2),
+    "TopK": (_top, 2, 2),
+    "Transpose": (_transpose, 1, 1),
     "TreeEnsembleRegressor": (_forest, 1, 1),
     "Where": (_broadcast, 3, 3),
 }

@@ -6,7 +6,6 @@ import contextlib
 import errno
 import hashlib
 import os
-import secrets
 from pathlib import Path
 
 import msgspec
@@ -30,6 +29,7 @@ from stillwatch.artifact.manifest import (
 )
 from stillwatch.artifact.quote import quote
 from stillwatch.errors import ArtifactError
+from stillwatch.unfinished import OLD, sweep, unfinished
 
 
 def write_artifact(
@@ -47,7 +47,7 @@ def write_artifact(
     Missing parent folders are made. All files go into a hidden folder beside the target, are forced to the
     disk, and the folder is renamed. Whatever fails on the way, an interrupt or a full disk included, the
     target is as it was and the hidden folder is gone; a killed process may leave a hidden `.part` folder,
-    which nothing ever reads.
+    which nothing ever reads and the next write to the same target removes.
 
     With `overwrite` the old folder is renamed aside before the new one takes its name. A kill between these
     two renames leaves no folder under the name, but both beside it, whole: `.name.*.part` and
@@ -71,21 +71,23 @@ def write_artifact(
     target = Path(os.path.abspath(path))
     check_target(target, overwrite=overwrite)
     content = _content(model, manifest, report_html, report_json, card)
-    mark = secrets.token_hex(4)
-    part = target.with_name(f".{target.name}.{mark}.part")
-    aside = target.with_name(f".{target.name}.{mark}.old")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        _write_folder(part, content)
-        # Looked at again: another process may have written the target meanwhile.
-        check_target(target, overwrite=overwrite)
-        _put_in_place(part, target, aside)
+        sweep(target, _remove)
+        with unfinished(target, Path.mkdir) as part:
+            aside = part.with_suffix(f".{OLD}")
+            try:
+                _write_folder(part, content)
+                # Looked at again: another process may have written the target meanwhile.
+                check_target(target, overwrite=overwrite)
+                _put_in_place(part, target, aside)
+            finally:
+                _remove(part)
+                if os.path.exists(target):
+                    _remove(aside)
     except (OSError, ValueError) as exc:
         raise ArtifactError(f"{quote(target, 200)} cannot be written: {_reason(exc)}") from exc
-    finally:
-        _remove(part)
-        if os.path.exists(target):
-            _remove(aside)
+    sweep(target, _remove, ending=OLD)
     return hashlib.sha256(content[MANIFEST]).hexdigest()
 
 
@@ -153,7 +155,6 @@ def _problem(target: Path, *, overwrite: bool) -> str:
 
 
 def _write_folder(folder: Path, content: dict[str, bytes]) -> None:
-    folder.mkdir()
     for name, data in content.items():
         with open(folder / name, "xb") as file:
             file.write(data)

@@ -35,6 +35,16 @@ def distill(
         ),
     ] = None,
     label: options.Label = None,
+    known: options.Known = None,
+    feedback: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="Table of the key columns and a column `known`: 1 = confirmed anomaly, 0 = false alarm, empty = not looked at. "
+            "What `score` wrote, with that column added, will do.",
+            show_default=False,
+        ),
+    ] = None,
     ignore: options.Ignore = [],  # noqa: B006 - typer's way to say repeatable
     key: options.Key = [],  # noqa: B006
     column: options.Kinds = [],  # noqa: B006
@@ -60,13 +70,22 @@ def distill(
         str,
         typer.Option(
             metavar="NAME",
-            help="Heavy detector to learn from: auto, knn, lof, isolation_forest, gmm, mcd, ocsvm, or pyod:CLASS.",
+            help="Heavy detector to learn from: auto, knn, lof, isolation_forest, gmm, mcd, ocsvm, ecod, copod, autoencoder, "
+            "deep_svdd, or pyod:CLASS.",
         ),
     ] = "auto",
     student: Annotated[
         str, typer.Option(metavar="NAME", help="Small model that learns: auto or mlp.")
     ] = "auto",
     alert_rate: options.DefaultAlertRate = 0.01,
+    calibrate_by: Annotated[
+        str | None,
+        typer.Option(
+            metavar="COLUMN",
+            help="Give the values of this column, a feature or not, alarm thresholds of their own, for `score --by`.",
+            show_default=False,
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Same data, seed and machine: the same model.")] = 0,
     cache: Annotated[
         Path | None,
@@ -76,6 +95,9 @@ def distill(
             show_default=False,
         ),
     ] = None,
+    engine: options.EngineName = None,
+    workers: options.Workers = None,
+    address: options.Address = None,
     overwrite: options.Overwrite = False,
     json: options.Json = False,
 ) -> None:
@@ -91,11 +113,14 @@ def distill(
     from stillwatch.distillation.extras import check_extras
     from stillwatch.evaluation.terminal import render_text
     from stillwatch.students.resolve import resolve_student
+    from stillwatch.table.feedback import KNOWN, join_feedback
     from stillwatch.table.inspect import inspect
     from stillwatch.table.schema_file import load_schema
     from stillwatch.teachers.resolve import resolve_teacher
 
     # All that can be known to be wrong is said before the table is read.
+    if feedback is not None and (known is not None or not (key or schema)):
+        raise typer.BadParameter("--feedback needs --key COLUMN, and stands for --known.")
     if train_on is TrainOn.NORMAL and label is None and schema is None:
         raise typer.BadParameter("--train-on normal needs --label COLUMN; or use --assume-normal.")
     if schema is not None and (missing or decimal is not None):
@@ -107,19 +132,23 @@ def distill(
     resolve_student(student)
     check_target(output, overwrite=overwrite)
     source = options.opened(data, delimiter, encoding)
-    if declared is not None:
-        declared = declared.with_roles(label=label, ignore=ignore, key=key)
-    else:
-        declared = inspect(
-            source,
-            label=label,
-            ignore=ignore,
-            key=key,
-            kinds=kinds,
-            missing=options.missing_tokens(missing),
-            decimal=options.decimal_mark(decimal),
-        )
-    with progress() as tell:
+    if feedback is not None:
+        keys = tuple(key) or (() if declared is None else declared.keys)
+        source, known = join_feedback(source, feedback, key=keys).rows, KNOWN
+    with progress() as tell, options.chosen_engine(engine, workers, address) as asking:
+        if declared is not None:
+            declared = declared.with_roles(label=label, known=known, ignore=ignore, key=key)
+        else:
+            declared = inspect(
+                source.watched(lambda done, total: tell("inspect", done, total)),
+                label=label,
+                known=known,
+                ignore=ignore,
+                key=key,
+                kinds=kinds,
+                missing=options.missing_tokens(missing),
+                decimal=options.decimal_mark(decimal),
+            )
         found = run(
             source,
             schema=declared,
@@ -129,8 +158,10 @@ def distill(
             teacher=teacher,
             student=student,
             alert_rate=alert_rate,
+            calibrate_by=calibrate_by,
             seed=seed,
             cache=cache,
+            map=None if asking is None else asking.map,
             progress=tell,
         )
         tell("measure", 0, 1)

@@ -22,6 +22,7 @@ UNUSABLE, INTERRUPTED = 1, 130
 FLAGS = {
     "Declare decimal=','": "Pass --decimal ,",
     "overwrite=True (--overwrite)": "--overwrite",
+    "resume=True (--resume)": "--resume",
     "allow it to be overwritten": "pass --overwrite",
     "label='...'": "--label COLUMN",
     "declare the column a category": "declare it a category (--column NAME=category)",

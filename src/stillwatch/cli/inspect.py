@@ -11,7 +11,7 @@ from rich.text import Text
 from stillwatch.artifact.load import Loaded
 from stillwatch.artifact.manifest import MANIFEST
 from stillwatch.cli import options
-from stillwatch.cli.show import result
+from stillwatch.cli.show import progress, result
 from stillwatch.evaluation.inert import plain
 from stillwatch.table.read import Source
 from stillwatch.table.schema import Schema
@@ -20,6 +20,7 @@ from stillwatch.table.schema import Schema
 def inspect(
     data: options.DataOrModel,
     label: options.Label = None,
+    known: options.Known = None,
     ignore: options.Ignore = [],  # noqa: B006 - typer's way to say repeatable
     key: options.Key = [],  # noqa: B006
     column: options.Kinds = [],  # noqa: B006
@@ -70,15 +71,18 @@ def inspect(
             raise typer.BadParameter("--schema writes what is found, --against compares. Choose one.")
         _compare(source, against, json=json)
         return
-    found = run(
-        source,
-        label=label,
-        ignore=ignore,
-        key=key,
-        kinds=options.parse_kinds(column),
-        missing=options.missing_tokens(missing),
-        decimal=options.decimal_mark(decimal),
-    )
+    kinds = options.parse_kinds(column)
+    with progress() as tell:
+        found = run(
+            source.watched(lambda done, total: tell("inspect", done, total)),
+            label=label,
+            known=known,
+            ignore=ignore,
+            key=key,
+            kinds=kinds,
+            missing=options.missing_tokens(missing),
+            decimal=options.decimal_mark(decimal),
+        )
     if schema is not None:
         save_schema(found, schema, data=source, overwrite=overwrite)
     result(found, _table(found), json=json)
@@ -121,10 +125,12 @@ def _facts(loaded: Loaded) -> dict[str, Any]:
         "student": manifest.student.get("name"),
         "bytes": len(loaded.model),
         "inputs": loaded.summary.inputs,
+        **({} if manifest.parent is None else {"recalibrated from": manifest.parent}),
         "calibration rows": calibration.rows,
         "approximate": calibration.approximate,
         "alert rate": manifest.alert_rate,
         "finest alert rate": finest_rate(calibration),
+        **({} if manifest.groups is None else {"calibrated by": manifest.groups.column}),
     }
 
 

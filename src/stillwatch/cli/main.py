@@ -1,7 +1,8 @@
 """`stillwatch`: from a table to a distilled detector, and to scores.
 
 Exit codes: 0 done; 1 the data, the model or an option cannot be used (the message says why); 2 wrong usage; 3 `verify` found
-a model that must not be trusted; 130 interrupted.
+a model that must not be trusted; 4 `drift` found that the data has changed; 5 `score` left out what it could not read;
+130 interrupted.
 """
 
 from __future__ import annotations
@@ -12,20 +13,30 @@ import sys
 import typer
 
 from stillwatch import __version__
-from stillwatch.cli import demo, distill, evaluate, inspect, score, verify
+from stillwatch.cli import demo, distill, drift, evaluate, inspect, recalibrate, score, serve, verify
 from stillwatch.cli.guard import guarded
 
 app = typer.Typer(
     name="stillwatch",
     epilog="Exit codes: 0 done; 1 data, model or option cannot be used; 2 wrong usage; 3 `verify` found a model that "
-    "must not be trusted; 130 interrupted.",
+    "must not be trusted; 4 `drift` found a change; 5 `score` left out what it could not read; 130 interrupted.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (demo.demo, distill.distill, score.score, evaluate.evaluate, inspect.inspect, verify.verify):
+for command in (
+    demo.demo,
+    distill.distill,
+    score.score,
+    evaluate.evaluate,
+    drift.drift,
+    inspect.inspect,
+    recalibrate.recalibrate,
+    verify.verify,
+    serve.serve,
+):
     app.command()(guarded(command))
 
 

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
 from enum import StrEnum
-from typing import Annotated, cast, get_args
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, cast, get_args
 
 import typer
 
+from stillwatch.calibration.budget import budget_rate
 from stillwatch.errors import InputError
+from stillwatch.scores import RESULTS
 from stillwatch.table.read import Source, open_source
 from stillwatch.table.schema import MISSING_TOKENS, DecimalMark, Kind
 
-_TAB = {"tab": "\t", "\\t": "\t"}
+if TYPE_CHECKING:
+    from stillwatch.scale import Engine
 
-RESULTS = ("score", "p_value", "alert")
-"""Columns that `score` adds to the key columns."""
+_TAB = {"tab": "\t", "\\t": "\t"}
 
 
 class Decimal(StrEnum):
@@ -28,6 +34,12 @@ def _share(rate: float | None) -> float | None:
     if rate is not None and not 0 < rate < 1:
         raise typer.BadParameter(f"{rate:g}: expected a share of normal rows between 0 and 1, such as 0.01.")
     return rate
+
+
+def _share_of_alarms(fdr: float | None) -> float | None:
+    if fdr is not None and not 0 < fdr < 1:
+        raise typer.BadParameter(f"{fdr:g}: expected a share of alarms between 0 and 1, such as 0.1.")
+    return fdr
 
 
 def _keys(names: list[str]) -> list[str]:
@@ -61,6 +73,14 @@ Label = Annotated[
     typer.Option(
         metavar="COLUMN",
         help="Column that is 1 for an anomaly and 0 for a normal row. It evaluates; the model never sees it.",
+        show_default=False,
+    ),
+]
+Known = Annotated[
+    str | None,
+    typer.Option(
+        metavar="COLUMN",
+        help="Column that is 1 for a confirmed anomaly, 0 for a confirmed normal row, and empty for all others. It teaches.",
         show_default=False,
     ),
 ]
@@ -121,12 +141,131 @@ AlertRate = Annotated[
         callback=_share,
     ),
 ]
+AlertsPerDay = Annotated[
+    float | None,
+    typer.Option(
+        metavar="NUMBER",
+        help="Instead of --alert-rate: false alarms a day that you can look into; needs --rows-per-second.",
+        show_default=False,
+    ),
+]
+RowsPerSecond = Annotated[
+    float | None,
+    typer.Option(
+        metavar="NUMBER", help="Rows that come in use, on average over the day.", show_default=False
+    ),
+]
+By = Annotated[
+    str | None,
+    typer.Option(
+        "--by",
+        metavar="COLUMN",
+        help="Compare rows with their own group: the model was distilled with --calibrate-by COLUMN.",
+        show_default=False,
+    ),
+]
+EngineName = Annotated[
+    str | None,
+    typer.Option(
+        "--engine",
+        metavar="NAME",
+        help="Who does the heavy work: local (processes of this machine) or ray.",
+        show_default="what is worth it",
+    ),
+]
+Workers = Annotated[
+    int | None,
+    typer.Option(
+        "--workers",
+        metavar="NUMBER",
+        help="How many at once; 1: this process alone.",
+        min=1,
+        show_default="as many as there are cores",
+    ),
+]
+Address = Annotated[
+    str | None,
+    typer.Option(
+        "--address",
+        metavar="ADDRESS",
+        help="With --engine ray: a cluster that runs already, instead of a Ray that is started on this machine.",
+        show_default=False,
+    ),
+]
+Fdr = Annotated[
+    float | None,
+    typer.Option(
+        "--fdr",
+        metavar="SHARE",
+        help="Instead of a rate: share of the alarms of this whole batch that may be false (Benjamini-Hochberg).",
+        show_default=False,
+        callback=_share_of_alarms,
+    ),
+]
 DefaultAlertRate = Annotated[
     float,
     typer.Option(
         metavar="SHARE",
         help="Share of normal rows that may raise an alarm; can be chosen anew whenever rows are scored.",
         callback=_share,
+    ),
+]
+_STREAM = "Stream"
+Stream = Annotated[
+    bool,
+    typer.Option(
+        "--stream",
+        help="Score lines as they come: NDJSON, or CSV with a header, to NDJSON.",
+        rich_help_panel=_STREAM,
+    ),
+]
+DeadLetters = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="Where lines go that cannot be scored: number and reason, as NDJSON; a file is added to.",
+        show_default="standard error",
+        rich_help_panel=_STREAM,
+    ),
+]
+Raw = Annotated[
+    bool,
+    typer.Option("--raw", help="Put the line itself into its dead letter, too.", rich_help_panel=_STREAM),
+]
+Resume = Annotated[
+    bool,
+    typer.Option(
+        "--resume",
+        help="Go on behind the event that --out ends with: by its key, or by lines if the model has no key columns.",
+        rich_help_panel=_STREAM,
+    ),
+]
+AbsentIsMissing = Annotated[
+    bool,
+    typer.Option(
+        "--absent-is-missing",
+        help="A key that an object lacks is a missing value; otherwise it is an error.",
+        rich_help_panel=_STREAM,
+    ),
+]
+Count = Annotated[
+    int | None,
+    typer.Option(
+        metavar="NUMBER",
+        min=1,
+        help="Most events scored at once.",
+        show_default="1024",
+        rich_help_panel=_STREAM,
+    ),
+]
+WaitMs = Annotated[
+    int | None,
+    typer.Option(
+        metavar="NUMBER",
+        min=0,
+        help="Milliseconds that an event waits for others.",
+        show_default="50",
+        rich_help_panel=_STREAM,
     ),
 ]
 Json = Annotated[
@@ -138,7 +277,54 @@ Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what stand
 def opened(data: list[str], delimiter: str | None = None, encoding: str | None = None) -> Source:
     """Open what a command was given, once: one path may be a glob, a folder or "-", several are a list."""
     one = data[0] if len(data) == 1 else data
-    return open_source(one, delimiter=_TAB.get(delimiter or "", delimiter), encoding=encoding)
+    return open_source(one, delimiter=separator(delimiter), encoding=encoding)
+
+
+def separator(delimiter: str | None) -> str | None:
+    """What --delimiter means."""
+    return _TAB.get(delimiter or "", delimiter)
+
+
+def chosen_rate(
+    alert_rate: float | None,
+    alerts_per_day: float | None,
+    rows_per_second: float | None,
+    fdr: float | None,
+    by: str | None,
+) -> float | None:
+    """The alert rate that the options ask for; None: the model's own, or none with --fdr.
+
+    Raises
+    ------
+    typer.BadParameter
+        they contradict each other.
+    """
+    if sum(value is not None for value in (alert_rate, alerts_per_day, fdr)) > 1:
+        raise typer.BadParameter("choose one of --alert-rate, --alerts-per-day and --fdr.")
+    if fdr is not None and by is not None:
+        raise typer.BadParameter("choose one of --fdr and --by.")
+    if alerts_per_day is None:
+        return alert_rate
+    if rows_per_second is None:
+        raise typer.BadParameter("--alerts-per-day needs --rows-per-second.")
+    return budget_rate(alerts_per_day, rows_per_second)
+
+
+@contextmanager
+def chosen_engine(engine: str | None, workers: int | None, address: str | None) -> Iterator[Engine | None]:
+    """The engine that the options ask for, open; None: none of them was given."""
+    if (engine, workers, address) == (None, None, None):
+        yield None
+        return
+    from stillwatch.scale import engine_named
+
+    # Ray tells of workers that died on standard output, which is for results.
+    with (
+        engine_named(engine or "local", workers=workers, address=address) as found,
+        open(os.devnull, "w") as nowhere,
+        redirect_stdout(nowhere),
+    ):
+        yield found
 
 
 def missing_tokens(more: list[str]) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ import msgspec
 from rich.console import Console, RenderableType
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from stillwatch.calibration.discovery import Discoveries
 from stillwatch.evaluation.inert import inert_json, plain
 
 Tell = Callable[[str, int, int], None]
@@ -53,6 +54,22 @@ def counted(counts: Mapping[str, int], most: int = 8) -> str:
     listed = [f"{plain(column, 40)} {count:,}" for column, count in list(counts.items())[:most]]
     more = [f"and {len(counts) - most:,} more columns"] if len(counts) > most else []
     return ", ".join(listed + more)
+
+
+def power(found: Discoveries) -> str:
+    """What the alarms of a batch are worth, for people."""
+    false = f"about {found.fdr * found.alerts:,.0f} of them false" if found.alerts else "none"
+    if found.power is None:
+        estimate = "no row seems to be unlike the calibration rows, so there is no power to speak of"
+    else:
+        estimate = (
+            f"power at most about {found.power:.0%} (estimate): the scores tell of some {found.unlike:,} rows that are "
+            "unlike the calibration rows; labels would measure it"
+        )
+    return (
+        f"alerts {found.alerts:,}, {false}; {estimate}. No alert below {found.fewest:,} rows that score higher "
+        "than every calibration row"
+    )
 
 
 def flush() -> None:

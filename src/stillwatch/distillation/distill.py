@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
+from dataclasses import asdict
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -17,23 +18,29 @@ from stillwatch.artifact.audit import audit
 from stillwatch.artifact.manifest import Golden, Manifest
 from stillwatch.artifact.parity import TOLERANCE, disagreement, golden_scores, open_session, run_session
 from stillwatch.calibration.conformal import calibrate, finest_rate
+from stillwatch.calibration.groups import LEAST_ROWS, Groups, calibrate_groups
 from stillwatch.distillation.extras import check_extras
 from stillwatch.distillation.fit import Fitted, Progress, fit_all
 from stillwatch.distillation.golden import golden_rows
 from stillwatch.distillation.leak import leaking_columns
 from stillwatch.distillation.result import Distillation, Evaluated
 from stillwatch.distillation.split import Split, TrainOn, make_split
+from stillwatch.drift.sketch import Sketches, sketch_columns, sketch_scores
 from stillwatch.errors import InputError, SchemaError, StudentError
 from stillwatch.evaluation.fidelity import fidelity
+from stillwatch.evaluation.health import HealthFacts, teacher_notes
 from stillwatch.evaluation.quality import quality
+from stillwatch.explain.references import find_references
+from stillwatch.features.number import robust_scale
 from stillwatch.graph import OPSET
+from stillwatch.knowledge.extract import Map
 from stillwatch.scorer import Scorer
 from stillwatch.students.protocol import Student
 from stillwatch.students.resolve import resolve_student
-from stillwatch.table.pack import Packer, Rows
+from stillwatch.table.pack import Packer, Rows, packer_of
 from stillwatch.table.read import Source, open_source
 from stillwatch.table.sample import sample
-from stillwatch.table.schema import Schema, infer_schema, refuse_unknown
+from stillwatch.table.schema import Schema, infer_schema
 from stillwatch.teachers.protocol import Regime, Teacher
 from stillwatch.teachers.resolve import resolve_teacher
 
@@ -46,6 +53,7 @@ def distill(
     *,
     schema: Schema | None = None,
     label: str | None = None,
+    known: str | None = None,
     ignore: Iterable[str] = (),
     key: Iterable[str] = (),
     time: str | None = None,
@@ -54,8 +62,10 @@ def distill(
     teacher: Any = "auto",
     student: str | Student = "auto",
     alert_rate: float = 0.01,
+    calibrate_by: str | None = None,
     seed: int = 0,
     cache: str | Path | None = None,
+    map: Map | None = None,
     progress: Progress | None = None,
 ) -> Distillation:
     """Turn a table and a heavy detector into one small model.
@@ -69,6 +79,9 @@ def distill(
     label, ignore, key
         columns in these roles. A label (1 = anomaly, 0 = normal) is used to evaluate, and by `train_on`; it is never a
         feature. Keys are copied to the scores.
+    known
+        column that holds 1 for a confirmed anomaly, 0 for a confirmed normal row, and nothing for all others, never a feature.
+        A handful of confirmed anomalies teaches much. They always train, so they say nothing on how good the model is.
     time
         column that tells when a row happened, a timestamp or a number, feature or not. The newest rows then calibrate, as
         they will in use, instead of randomly chosen ones.
@@ -78,16 +91,22 @@ def distill(
     assume_normal
         True: the caller vouches that every training row is normal, without a label.
     teacher
-        a name ("auto", "knn", "lof", "isolation_forest", "gmm", "mcd", "ocsvm", "pyod:<Name>"), a fitted or unfitted
-        detector, a fitted classifier, a function of the feature matrix, or a `Teacher`.
+        a name ("auto", "knn", "lof", "isolation_forest", "gmm", "mcd", "ocsvm", "ecod", "copod", "autoencoder", "deep_svdd",
+        "pyod:<Name>"), a fitted or unfitted detector, a fitted classifier, a function of the feature matrix, a `Teacher`, or a
+        list of several of these.
     student
-        a name ("auto", "mlp") or a `Student`.
+        a name ("auto", "mlp", "prototypes") or a `Student`.
     alert_rate
         share of normal rows that may raise an alarm by default; it can be changed when scoring.
+    calibrate_by
+        column, feature or not, whose values get thresholds of their own, for `judge(by=)`: those with 100 calibration rows or
+        more. Their names then stand in the model.
     seed
         decides everything random: the same data, seed and machine give the same model.
     cache
         folder for the teacher's answers, so that a rerun, or a run after a crash, asks only what is new.
+    map
+        who asks the teacher, the `map` of an open engine of `stillwatch.scale`; None: this process. The model is the same.
     progress
         called with (step, done, total).
 
@@ -114,32 +133,52 @@ def distill(
 
     began = perf_counter()
     tell = progress or _silent
-    tell("read", 0, 1)
-    source = open_source(data)
-    schema = _schema(source, schema, label, ignore, key)
-    rows, labels, order = _read(source, schema, time, seed)
-    tell("read", 1, 1)
+    source = open_source(data).watched(lambda done, total: tell("read", done, total))
+    schema = _schema(source, schema, label, known, ignore, key)
+    rows, labels, confirmed, order, groups = _read(source, schema, time, calibrate_by, seed)
     reading = perf_counter() - began
 
-    split = make_split(len(rows), labels, train_on, rng=np.random.default_rng(seed), order=order)
+    split = make_split(
+        len(rows), labels, train_on, rng=np.random.default_rng(seed), order=order, known=confirmed
+    )
     fit = rows.take(split.fit)
-    fitted = fit_all(fit, schema, wanted_teacher, wanted_student, seed=seed, cache=cache, progress=progress)
+    fitted = fit_all(
+        fit,
+        schema,
+        wanted_teacher,
+        wanted_student,
+        seed=seed,
+        known=None if confirmed is None else confirmed[split.fit],
+        cache=cache,
+        map=map,
+        progress=progress,
+    )
 
     began = perf_counter()
-    evaluated = _evaluate(
-        fitted, split, rows, labels, wanted_teacher, wanted_student, seed=seed, progress=tell
-    )
+    evaluated = _evaluate(fitted, split, rows, labels, confirmed, wanted_teacher, seed=seed, progress=tell)
+    health = HealthFacts(**asdict(fitted.asker.teacher.health))
     evaluating = perf_counter() - began
 
     began = perf_counter()
     warnings = list(_leaks(fitted, rows, labels))
-    manifest, model = _model(fitted, evaluated, fit, regime=regime, alert_rate=alert_rate, seed=seed)
+    if confirmed is not None and not (confirmed == 1).any():
+        warnings.append(f"no row of {schema.known!r} is a confirmed anomaly, so what is known was not used.")
+    tables = _groups(calibrate_by, groups, evaluated, regime)
+    if tables is not None and not tables.tables:
+        warnings.append(
+            f"no value of {calibrate_by!r} has {LEAST_ROWS} calibration rows, so none has thresholds of its own."
+        )
+    sketches = make_sketches(fitted, rows, split, evaluated)
+    manifest, model = make_model(
+        fitted, evaluated, fit, tables, sketches, regime=regime, alert_rate=alert_rate, seed=seed
+    )
     exporting = perf_counter() - began
     if alert_rate < finest_rate(manifest.calibration):
         warnings.append(
             f"{manifest.calibration.rows:,} calibration rows support alert rates from "
             f"{manifest.alert_rate:.2g}; {alert_rate:g} is finer, so that became the default."
         )
+    warnings += teacher_notes(health)
     return Distillation(
         source=source.description,
         fitted=fitted,
@@ -155,6 +194,7 @@ def distill(
             "train_on": train_on,
             "assume_normal": assume_normal,
             "alert_rate": alert_rate,
+            "calibrate_by": calibrate_by,
             "seed": seed,
         },
     )
@@ -165,35 +205,53 @@ def _silent(step: str, done: int, total: int) -> None:
 
 
 def _schema(
-    source: Source, schema: Schema | None, label: str | None, ignore: Iterable[str], key: Iterable[str]
+    source: Source,
+    schema: Schema | None,
+    label: str | None,
+    known: str | None,
+    ignore: Iterable[str],
+    key: Iterable[str],
 ) -> Schema:
     if schema is None:
-        return infer_schema(source, label=label, ignore=ignore, key=key)
-    return schema.with_roles(label=label, ignore=ignore, key=key)
+        return infer_schema(source, label=label, known=known, ignore=ignore, key=key)
+    return schema.with_roles(label=label, known=known, ignore=ignore, key=key)
 
 
 def _read(
-    source: Source, schema: Schema, time: str | None, seed: int
-) -> tuple[Rows, NDArray[np.float64] | None, NDArray[Any] | None]:
-    """At most `MOST_ROWS` rows, their labels where the schema names a label column, and when they happened."""
+    source: Source, schema: Schema, time: str | None, by: str | None, seed: int
+) -> tuple[
+    Rows,
+    NDArray[np.float64] | None,
+    NDArray[np.float64] | None,
+    NDArray[Any] | None,
+    NDArray[np.object_] | None,
+]:
+    """At most `MOST_ROWS` rows, confirmed anomalies first: labels, what is known, when they happened, their groups, or None."""
     clock = None if time is None else _clock(schema, time)
-    table = sample(source.batches(), MOST_ROWS, np.random.default_rng(seed))
+    group = None if by is None else packer_of(schema, by, "category")
     packer = Packer(schema)
+    first = None if schema.known is None else lambda batch: packer.known(batch) == 1
+    table = sample(source.batches(), MOST_ROWS, np.random.default_rng(seed), first=first)
     labels = None if schema.label is None else packer.label(table)
-    return packer.table(table), labels, None if clock is None else _order(clock.table(table))
+    return (
+        packer.table(table),
+        labels,
+        None if schema.known is None else packer.known(table),
+        None if clock is None else _order(clock.table(table)),
+        None if group is None else group.table(table).texts[:, 0],
+    )
 
 
 def _clock(schema: Schema, time: str) -> Packer:
     """Reads the column that tells when a row happened, whatever its role."""
-    refuse_unknown([time], [column.name for column in schema.columns])
-    column = next(column for column in schema.columns if column.name == time)
+    packer = packer_of(schema, time)
+    (column,) = packer.schema.columns
     if column.kind not in {"timestamp", "number"}:
         raise SchemaError(
             f"time={time!r}: the column is of kind {column.kind} ({column.reason}); expected a timestamp or a number. "
             "Declare its kind, or name another column."
         )
-    column = msgspec.structs.replace(column, role="feature")
-    return Packer(msgspec.structs.replace(schema, columns=(column,)))
+    return packer
 
 
 def _order(when: Rows) -> NDArray[Any]:
@@ -206,21 +264,23 @@ def _evaluate(
     split: Split,
     rows: Rows,
     labels: NDArray[np.float64] | None,
+    confirmed: NDArray[np.float64] | None,
     teacher: Teacher,
-    student: Student,
     *,
     seed: int,
     progress: Progress,
 ) -> Evaluated:
     """Scores of teacher and student on rows that neither was fitted on.
 
-    With too few rows to set some aside, each fold is scored by a teacher and a student fitted on the others.
+    With too few rows to set some aside, each fold is scored by a teacher and a student of the same family fitted on the others.
     """
+    schema = fitted.features.schema
     judged, soft, scores = [], [], []
     for number, fold in enumerate(split.folds):
         progress("cross-fit", number, len(split.folds))
-        rest = rows.take(np.setdiff1d(split.fit, fold, assume_unique=True))
-        apart = fit_all(rest, fitted.features.schema, teacher, student, seed=seed)
+        rest = np.setdiff1d(split.fit, fold, assume_unique=True)
+        known = None if confirmed is None else confirmed[rest]
+        apart = fit_all(rows.take(rest), schema, teacher, fitted.student, seed=seed, known=known)
         judged.append(fold)
         soft.append(apart.soften(apart.teacher_score(rows.take(fold))))
         scores.append(apart.student_score(rows.take(fold)))
@@ -237,6 +297,7 @@ def _evaluate(
         teacher=np.concatenate(soft),
         student=np.concatenate(scores),
         labels=None if labels is None else labels[index],
+        index=index,
         calibrating=calibrating,
         approximate=bool(split.folds),
         rows=rows.take(index[:MOST_EVALUATED]),
@@ -253,8 +314,32 @@ def _leaks(fitted: Fitted, rows: Rows, labels: NDArray[np.float64] | None) -> It
         )
 
 
-def _model(
-    fitted: Fitted, evaluated: Evaluated, fit: Rows, *, regime: Regime, alert_rate: float, seed: int
+def _groups(
+    column: str | None, values: NDArray[np.object_] | None, evaluated: Evaluated, regime: Regime
+) -> Groups | None:
+    """Tables of the groups, from the calibration rows; None where there is no such column."""
+    if column is None or values is None:
+        return None
+    rows = slice(0, evaluated.calibrating)
+    return calibrate_groups(
+        column,
+        values[evaluated.index[rows]],
+        evaluated.student[rows],
+        approximate=evaluated.approximate,
+        normal=regime == "normal",
+    )
+
+
+def make_model(
+    fitted: Fitted,
+    evaluated: Evaluated,
+    fit: Rows,
+    groups: Groups | None,
+    sketches: Sketches,
+    *,
+    regime: Regime,
+    alert_rate: float,
+    seed: int,
 ) -> tuple[Manifest, bytes]:
     """The graph, checked against the student's own form, and all that is known about it."""
     features, knowledge = fitted.features, fitted.knowledge
@@ -263,25 +348,31 @@ def _model(
     if evaluated.labels is not None:
         found = quality(evaluated.student, evaluated.labels, seed=seed)
     golden = golden_rows(features, np.random.default_rng(seed))
-    calibration = calibrate(evaluated.student[: evaluated.calibrating], approximate=evaluated.approximate)
+    calibration = calibrate(
+        evaluated.student[: evaluated.calibrating],
+        approximate=evaluated.approximate,
+        normal=regime == "normal",
+    )
+    known = () if features.categories is None else features.categories.known()
     manifest = Manifest(
         writer=__version__,
         schema=features.schema,
         layout=features.layout,
-        categories=(
-            {}
-            if features.categories is None
-            else dict(zip(features.layout.txt, features.categories.known(), strict=True))
-        ),
+        categories=dict(zip(features.layout.txt, known, strict=True)),
         calibration=calibration,
         # A default that the model cannot keep would make every call without a rate fail.
         alert_rate=max(alert_rate, finest_rate(calibration)),
+        groups=groups,
         teacher={**fitted.asker.teacher.recipe(), "regime": regime},
         knowledge={key: value for key, value in knowledge.provenance.items() if key != "teacher"}
         | {"data": _fingerprint(fit)},
         student={**fitted.student.describe(), "seed": seed},
         fidelity=msgspec.to_builtins(fidelity(evaluated.student, evaluated.teacher)),
         quality=None if found is None else msgspec.to_builtins(found),
+        references=find_references(
+            fit, features.transform(fit), known, [robust_scale(column) for column in fit.numbers.T]
+        ),
+        sketches=sketches,
         golden=Golden(rows=golden, scores=()),
         parity=0.0,
         opset=OPSET,
@@ -297,6 +388,25 @@ def _model(
         )
     scores = tuple(float(score) for score in golden_scores(session, manifest, golden))
     return msgspec.structs.replace(manifest, golden=Golden(rows=golden, scores=scores), parity=parity), model
+
+
+def make_sketches(fitted: Fitted, rows: Rows, split: Split, evaluated: Evaluated) -> Sketches:
+    """What later rows are compared with."""
+    features, fit, apart = fitted.features, rows.take(split.fit), rows.take(split.calibration)
+    known = () if features.categories is None else features.categories.known()
+    return Sketches(
+        columns=sketch_columns(
+            Rows.concat([fit, apart]),
+            features.schema,
+            dict(zip(features.layout.txt, known, strict=True)),
+            apart=None if evaluated.approximate else apart,
+        ),
+        score=(
+            None
+            if evaluated.approximate
+            else sketch_scores(evaluated.student[: evaluated.calibrating], fitted.student_score(fit))
+        ),
+    )
 
 
 def _fingerprint(rows: Rows) -> str:

@@ -13,13 +13,16 @@ from numpy.typing import NDArray
 
 from stillwatch.features.pipeline import Features, fit_features
 from stillwatch.graph import Graph
-from stillwatch.knowledge.extract import Asker
+from stillwatch.knowledge.extract import Asker, Map
 from stillwatch.knowledge.knowledge import Knowledge
 from stillwatch.knowledge.make import make_knowledge
-from stillwatch.students.protocol import Student
+from stillwatch.students.protocol import Learner, Student
 from stillwatch.table.pack import Rows
 from stillwatch.table.schema import Schema
-from stillwatch.teachers.protocol import Teacher, fit_teacher
+from stillwatch.teachers.fit import fit_teacher
+from stillwatch.teachers.known import Known
+from stillwatch.teachers.out_of_fold import training_scores
+from stillwatch.teachers.protocol import Teacher
 
 Progress = Callable[[str, int, int], None]
 
@@ -59,13 +62,18 @@ def fit_all(
     rows: Rows,
     schema: Schema,
     teacher: Teacher,
-    student: Student,
+    student: Learner,
     *,
     seed: int,
+    known: NDArray[np.float64] | None = None,
     cache: str | Path | None = None,
+    map: Map | None = None,
     progress: Progress | None = None,
 ) -> Fitted:
-    """Fit every step, one after the other; data flows one way."""
+    """Fit every step, one after the other; data flows one way.
+
+    `known` is (n,) 1 = confirmed anomaly, 0 = confirmed normal, NaN = not known; None, or without a confirmed anomaly: unused.
+    """
     seconds: dict[str, float] = {}
 
     def timed(step: str, began: float) -> None:
@@ -83,21 +91,24 @@ def fit_all(
     began = perf_counter()
     if progress is not None:
         progress("fit teacher", 0, 1)
+    if known is not None and (known == 1).any():
+        teacher = Known(teacher, known)
     fitted = fit_teacher(teacher, x, seed=seed)
+    own = training_scores(fitted, x, seed=seed)
     if progress is not None:
         progress("fit teacher", 1, 1)
     timed("fit teacher", began)
 
     began = perf_counter()
-    asker = Asker(fitted, x, cache=cache, progress=tell("ask teacher"))
-    knowledge = make_knowledge(asker, features, code, fitted.training_scores(), seed=seed)
+    asker = Asker(fitted, x, cache=cache, map=map, progress=tell("ask teacher"))
+    knowledge = make_knowledge(asker, features, code, own, seed=seed)
     timed("ask teacher", began)
 
     began = perf_counter()
     told = tell("train student")
     # A copy: one description of a student may be fitted many times, on folds for instance.
-    student = copy.copy(student).fit(
+    learnt = copy.copy(student).fit(
         knowledge, seed=seed, progress=None if told is None else lambda step, steps, best: told(step, steps)
     )
     timed("train student", began)
-    return Fitted(features, asker, knowledge, student, seconds)
+    return Fitted(features, asker, knowledge, learnt, seconds)

@@ -18,7 +18,7 @@ from stillwatch.evaluation.report import Report
 from stillwatch.knowledge.knowledge import Knowledge
 from stillwatch.scorer import Scorer
 from stillwatch.table.pack import Rows
-from stillwatch.teachers.protocol import Teacher
+from stillwatch.teachers.fit import FittedTeacher
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,8 @@ class Evaluated:
         (n,) float32 on the student's scale; higher = more abnormal.
     labels
         (n,) 1 = anomaly, 0 = normal, NaN = unknown; None where the table has no label.
+    index
+        (n,) their numbers among the rows that were read.
     calibrating
         how many of the rows, from the first, calibrate.
     approximate
@@ -42,6 +44,7 @@ class Evaluated:
     teacher: NDArray[np.float32]
     student: NDArray[np.float32]
     labels: NDArray[np.float64] | None
+    index: NDArray[np.int64]
     calibrating: int
     approximate: bool
     rows: Rows
@@ -61,6 +64,8 @@ class Distillation:
         plain sentences on what the user should look at.
     seconds
         time by step.
+    function, call
+        what made it, and with which options.
     """
 
     source: str
@@ -73,9 +78,10 @@ class Distillation:
     warnings: tuple[str, ...]
     seconds: dict[str, float]
     call: dict[str, Any]
+    function: str = "stillwatch.distill"
 
     @property
-    def teacher(self) -> Teacher:
+    def teacher(self) -> FittedTeacher:
         """The fitted teacher, over the feature matrix."""
         return self.fitted.asker.teacher
 
@@ -107,8 +113,8 @@ class Distillation:
         ArtifactError
             the target exists, or cannot be written.
         """
-        from stillwatch.distillation.summary import card_facts
         from stillwatch.evaluation.card import card
+        from stillwatch.evaluation.facts import card_facts
         from stillwatch.evaluation.page import render_html
         from stillwatch.evaluation.report import encode_report
 
@@ -118,6 +124,6 @@ class Distillation:
             manifest=self.manifest,
             report_html=render_html(self.report),
             report_json=encode_report(self.report).decode(),
-            card=card(self.report, card_facts(self)),
+            card=card(self.report, card_facts(self.manifest)),
             overwrite=overwrite,
         )

@@ -48,6 +48,7 @@ def make_split(
     *,
     rng: np.random.Generator,
     order: NDArray[Any] | None = None,
+    known: NDArray[np.float64] | None = None,
 ) -> Split:
     """Split `rows` rows at random, or by time.
 
@@ -57,6 +58,8 @@ def make_split(
         (rows,) 1 = anomaly, 0 = normal, NaN = unknown.
     order
         (rows,) when each row happened: the newest then calibrate, and folds are spans of time. None: at random.
+    known
+        (rows,) 1 = confirmed anomaly: such a row always fits, and never calibrates or takes a turn in being left out.
 
     Raises
     ------
@@ -71,6 +74,9 @@ def make_split(
         if labels is None:
             raise InputError("train_on='normal' needs a label column. Name it, or pass assume_normal=True.")
         pool, others = np.flatnonzero(labels == 0), np.flatnonzero(labels == 1)
+    confirmed = np.flatnonzero(known == 1) if known is not None else np.zeros(0, dtype=np.int64)
+    pool = np.setdiff1d(pool, confirmed, assume_unique=True)
+    others = np.setdiff1d(others, confirmed, assume_unique=True)
     if len(pool) < FEWEST_ROWS:
         kind = "normal rows" if train_on == "normal" else "rows"
         raise InputError(f"{len(pool)} {kind} came to train on; at least {FEWEST_ROWS} are needed.")
@@ -79,6 +85,6 @@ def make_split(
         shuffled = shuffled[np.argsort(order[shuffled], kind="stable")[::-1]]
     if len(pool) < PLAIN:
         parts = tuple(np.sort(part) for part in np.array_split(shuffled, FOLDS))
-        return Split(np.sort(pool), np.zeros(0, dtype=np.int64), parts, others)
+        return Split(np.union1d(pool, confirmed), np.zeros(0, dtype=np.int64), parts, others)
     size = min(len(pool) // 5, MOST_CALIBRATION)
-    return Split(np.sort(shuffled[size:]), np.sort(shuffled[:size]), (), others)
+    return Split(np.union1d(shuffled[size:], confirmed), np.sort(shuffled[:size]), (), others)

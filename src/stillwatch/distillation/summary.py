@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Any
@@ -11,16 +12,15 @@ from typing import Any
 import numpy as np
 
 from stillwatch import __version__
-from stillwatch.calibration.conformal import finest_rate, threshold
 from stillwatch.distillation.result import Distillation
-from stillwatch.evaluation.card import CardFacts
+from stillwatch.evaluation.budget import budget
+from stillwatch.evaluation.facts import calibration_facts
 from stillwatch.evaluation.fidelity import fidelity
+from stillwatch.evaluation.health import HealthFacts
 from stillwatch.evaluation.quality import alerts_at, quality, quality_change, why_unmeasured
 from stillwatch.evaluation.report import (
-    CalibrationFacts,
     ColumnLine,
     KnowledgePart,
-    RateThreshold,
     Report,
     Reproduction,
     RowCounts,
@@ -33,7 +33,6 @@ from stillwatch.evaluation.series import curves, rank_scatter, score_histogram
 from stillwatch.evaluation.speed import Speed, measure_speed
 from stillwatch.table.pack import Rows
 
-RATES = (0.0001, 0.001, 0.01, 0.05, 0.1)
 _TIMED_ROWS = 1_000
 _PACKAGES = ("numpy", "onnxruntime", "onnx", "pyarrow", "torch", "scikit-learn")
 
@@ -41,7 +40,7 @@ _PACKAGES = ("numpy", "onnxruntime", "onnx", "pyarrow", "torch", "scikit-learn")
 def summarise(d: Distillation) -> Report:
     """Everything that the page, the terminal and the card show."""
     evaluated, manifest = d.evaluated, d.manifest
-    calibration = calibration_facts(d)
+    calibration = calibration_facts(manifest)
     labels = evaluated.labels
     alarms = alerts_at(evaluated.student, calibration.threshold)
     # The teacher raises as many alarms among the same calibration rows: alike in cost, they differ in what they find.
@@ -71,7 +70,9 @@ def summarise(d: Distillation) -> Report:
             ColumnLine(name=c.name, kind=c.kind, role=c.role, reason=c.reason)
             for c in manifest.schema.columns
         ),
-        teacher=TeacherFacts(name=d.teacher.name, recipe=manifest.teacher),
+        teacher=TeacherFacts(
+            name=d.teacher.name, recipe=manifest.teacher, health=HealthFacts(**asdict(d.teacher.health))
+        ),
         student=StudentFacts(
             name=manifest.student["name"],
             parameters=manifest.student.get("parameters"),
@@ -85,51 +86,25 @@ def summarise(d: Distillation) -> Report:
         student_speed=student_speed,
         teacher_speed=teacher_speed,
         calibration=calibration,
+        budget=budget(
+            manifest.calibration,
+            evaluated.student,
+            labels,
+            rows_per_second=1.0,
+            also=(calibration.alert_rate,),
+        ),
         histogram=score_histogram(evaluated.student, labels, threshold=calibration.threshold),
         scatter=rank_scatter(evaluated.student, evaluated.teacher, labels),
         checks=tuple(TrainingCheck(step=step, spearman=value) for step, value in d.fitted.student.history),
         steps=tuple(StepTime(step=step, seconds=seconds) for step, seconds in d.seconds.items()),
         warnings=d.warnings,
         reproduction=Reproduction(
-            call="stillwatch.distill(" + ", ".join(f"{k}={v!r}" for k, v in d.call.items()) + ")",
+            call=f"{d.function}(" + ", ".join(f"{k}={v!r}" for k, v in d.call.items()) + ")",
             seed=d.call["seed"],
             data_fingerprint=manifest.knowledge["data"],
             versions={"stillwatch": __version__, "python": platform.python_version()} | _versions(),
             machine=f"{platform.system()} {platform.machine()}",
         ),
-    )
-
-
-def calibration_facts(d: Distillation) -> CalibrationFacts:
-    """Thresholds at the usual rates, as far as the calibration rows support them."""
-    calibration = d.manifest.calibration
-    rate = max(d.manifest.alert_rate, finest_rate(calibration))
-    return CalibrationFacts(
-        rows=calibration.rows,
-        alert_rate=rate,
-        threshold=threshold(calibration, rate),
-        finest_rate=finest_rate(calibration),
-        approximate=calibration.approximate,
-        table=tuple(
-            RateThreshold(rate=r, threshold=threshold(calibration, r))
-            for r in RATES
-            if r >= finest_rate(calibration)
-        ),
-    )
-
-
-def card_facts(d: Distillation) -> CardFacts:
-    """What the model card says of the graph."""
-    layout = d.manifest.layout
-    return CardFacts(
-        num=layout.num,
-        num64=layout.num64,
-        txt=layout.txt,
-        time=layout.time,
-        booleans=tuple(column.name for column in d.manifest.schema.features if column.kind == "boolean"),
-        thresholds=calibration_facts(d).table,
-        opset=d.manifest.opset,
-        version=__version__,
     )
 
 

@@ -1,5 +1,6 @@
 """Quality, fidelity, speed and size: four separate things, measured, and the report that shows them."""
 
+from stillwatch.evaluation.budget import BudgetLine, budget
 from stillwatch.evaluation.card import CardFacts, card
 from stillwatch.evaluation.fidelity import Fidelity, fidelity
 from stillwatch.evaluation.page import render_html
@@ -40,6 +41,7 @@ from stillwatch.evaluation.speed import Speed, measure_speed
 from stillwatch.evaluation.terminal import render_text
 
 __all__ = [
+    "BudgetLine",
     "CalibrationFacts",
     "CardFacts",
     "Change",
@@ -62,6 +64,7 @@ __all__ = [
     "TeacherFacts",
     "TrainingCheck",
     "alerts_at",
+    "budget",
     "card",
     "curves",
     "decode_report",

@@ -195,9 +195,12 @@ def _limits(report: Report) -> str:
     ]
     if report.student_quality is None:
         lines.append("- No labels were available, so its detection quality has not been measured.")
-    if report.regime == "all":
+    c = report.calibration
+    if c is not None and c.estimated_rate is not None:
         lines.append(
-            "- Training and calibration rows may hold anomalies; if so, fewer normal rows alarm than stated."
+            "- Calibration rows may hold anomalies. If a share c does, normal rows alarm at most at the rate that was "
+            f"asked, divided by (1 - c). Mostly it is less: about {percent(c.estimated_rate)} instead of "
+            f"{percent(c.alert_rate)} is a rule of thumb, no measurement."
         )
     lines += [f"- {markdown(warning, 400)}" for warning in report.warnings[:20]]
     lines.append(

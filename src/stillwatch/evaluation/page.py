@@ -13,6 +13,7 @@ from typing import Any
 from stillwatch.errors import MissingExtraError
 from stillwatch.evaluation import charts, numerals
 from stillwatch.evaluation.comparison import comparison
+from stillwatch.evaluation.health import signs
 from stillwatch.evaluation.inert import plain
 from stillwatch.evaluation.report import Report
 from stillwatch.evaluation.wording import findings, grade_rules, verdict
@@ -78,6 +79,7 @@ def render_html(report: Report) -> str:
         groups=_grouped(report),
         columns=report.columns[:MOST_COLUMNS],
         recipes=_recipes(report),
+        signs=signs(report.teacher.health) if report.teacher and report.teacher.health else (),
         thresholds=report.calibration.thresholds() if report.calibration else (),
         grades=grade_rules(),
         **_plots(report),

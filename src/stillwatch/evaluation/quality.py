@@ -173,6 +173,33 @@ def alerts_at(scores: ArrayLike, threshold: float) -> BoolArray:
     return np.asarray(scores, dtype=np.float64) >= threshold
 
 
+def oracle_recall(scores: ArrayLike, labels: ArrayLike, fdr: float) -> float | None:
+    """The most anomalies that any threshold could have caught with at most a share `fdr` of its alarms false.
+
+    Parameters
+    ----------
+    scores
+        (n,) finite scores; higher = more abnormal.
+    labels
+        (n,) 1 = anomaly, 0 = normal, NaN = unknown. Rows without a label are left out.
+
+    Returns
+    -------
+    A share of the anomalies, or None where the labels hold one class only.
+
+    Examples
+    --------
+    >>> oracle_recall([0.9, 0.8, 0.7, 0.1], [1, 0, 1, 0], fdr=0.1)
+    0.5
+    """
+    known, anomaly = known_labels(labels)
+    if not both_classes(anomaly):
+        return None
+    ranking = Ranking(_finite_scores(scores, len(known))[known])
+    hits, false = ranking.counts(anomaly.astype(np.float64), (~anomaly).astype(np.float64))
+    return float((hits * (false <= fdr * (hits + false))).max() / hits[-1])
+
+
 class Ranking:
     """Rows in descending order of score, sorted once and weighed many times."""
 

@@ -11,7 +11,9 @@ from typing import Any, Literal
 import msgspec
 
 from stillwatch.errors import ArtifactError
+from stillwatch.evaluation.budget import BudgetLine
 from stillwatch.evaluation.fidelity import Fidelity
+from stillwatch.evaluation.health import HealthFacts
 from stillwatch.evaluation.inert import inert_json
 from stillwatch.evaluation.quality import Change, Quality
 from stillwatch.evaluation.series import Curves, Histogram, Scatter
@@ -40,6 +42,7 @@ class TeacherFacts(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     recipe: dict[str, Any] = {}
+    health: HealthFacts | None = None
 
 
 class StudentFacts(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,6 +76,8 @@ class CalibrationFacts(msgspec.Struct, frozen=True, kw_only=True):
     threshold: float
     finest_rate: float | None = None  # the smallest alert rate that so many rows can support
     approximate: bool = False  # from folds rather than from rows that nothing was fitted on
+    # Of normal rows, the share that alarms at `alert_rate` where calibration rows may hold anomalies; None: they hold none.
+    estimated_rate: float | None = None
     table: tuple[RateThreshold, ...] = ()
 
     def thresholds(self) -> tuple[RateThreshold, ...]:
@@ -129,6 +134,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     student_speed: Speed | None = None
     teacher_speed: Speed | None = None
     calibration: CalibrationFacts | None = None
+    budget: tuple[BudgetLine, ...] = ()  # along the whole range of alert rates
+    rows_per_second: float = 1.0  # for the alarms a day in it
     histogram: Histogram | None = None  # of the student's scores
     scatter: Scatter | None = None
     checks: tuple[TrainingCheck, ...] = ()

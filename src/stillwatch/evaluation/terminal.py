@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from stillwatch.evaluation.comparison import comparison
+from stillwatch.evaluation.health import signs
 from stillwatch.evaluation.inert import plain
 from stillwatch.evaluation.report import Report
 from stillwatch.evaluation.wording import verdict
@@ -60,6 +61,9 @@ def render_text(report: Report) -> RenderableType:
                 _cell(line.teacher, line.teacher_note, ""),
             )
         parts.append(table)
+    if report.teacher and report.teacher.health:
+        told = "; ".join(f"{sign.label.lower()}: {sign.figure}" for sign in signs(report.teacher.health))
+        parts += [Text(), Text(plain(f"Teacher's health: {told}", 600), style="dim")]
     for warning in report.warnings[:_MOST_WARNINGS]:
         parts += [Text(), Text.assemble(("Note: ", "yellow"), plain(warning, 400))]
     if len(report.warnings) > _MOST_WARNINGS:

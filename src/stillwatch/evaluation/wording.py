@@ -162,6 +162,8 @@ def _alarms(report: Report) -> Finding | None:
         f"About {percent(c.alert_rate)} of normal rows will raise an alarm: the threshold was set on the "
         f"scores of {c.rows:,} rows{', approximately' if c.approximate else ''}."
     )
+    if c.estimated_rate is not None and (quality is None or quality.alert_rate is None):
+        text += f" These may hold anomalies, so it is probably fewer: {percent(c.estimated_rate)} by a rule of thumb."
     figure, unit = percent(c.alert_rate), "of normal rows raise an alarm, as asked"
     grade: Grade = "plain"
     if quality is not None and quality.alert_rate is not None and quality.recall is not None:
