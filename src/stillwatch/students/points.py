@@ -21,7 +21,7 @@ class Points(nn.Module):
     places
         (k, r) where the points start, along the axes.
     axes
-        (d, r) directions along which distances are measured; what each counts is learnt.
+        (d, r) directions along which distances are measured. What each counts is learnt, and where fewer than the columns, they are.
     train
         (n, d) training rows, for the scale of distances.
     nearest
@@ -32,7 +32,8 @@ class Points(nn.Module):
 
     def __init__(self, places: Tensor, axes: Tensor, train: Tensor, nearest: int, dense: nn.Module) -> None:
         super().__init__()
-        self.axes: Tensor = axes
+        # Columns stay columns; main axes of very many turn to where distances tell most.
+        self.axes = nn.Parameter(axes, requires_grad=axes.shape[0] != axes.shape[1])
         self.weight = nn.Parameter(torch.zeros(axes.shape[1]))
         self.moved = nn.Parameter(torch.zeros_like(places))
         self.dense = dense

@@ -23,7 +23,7 @@ from stillwatch.students.dense import Layers, forward, in_blocks, write_layers
 from stillwatch.students.protocol import Progress
 
 _BLOCK = 1024
-_MOST = 1536
+_MOST, _MOST_WIDE = 1536, 512  # a wide table pays for its features already
 _MOST_NUMBERS = 46_000  # in the whole student: 184 KB
 _FEWEST = 64
 _MOST_AXES = 32  # more columns than this are measured along their main axes
@@ -81,7 +81,7 @@ class Prototypes:
         axes = main_axes(lesson.x[train], torch.from_numpy(lesson.spread), _MOST_AXES)
         widths = (self.nearest + lesson.x.shape[1], *self.hidden, 1)
         others = axes.numel() + sum(a * b for a, b in pairwise(widths))
-        count = self.points or _default_points(len(lesson), others, axes.shape[1])
+        count = self.points or _default_points(len(lesson), *axes.shape, others)
         places = starting_places(lesson.x @ axes, train, count, np.random.default_rng(seed))
         nearest = min(self.nearest, len(places))
         layers = dense_layers((nearest + lesson.x.shape[1], *self.hidden, 1), seed=seed)
@@ -89,7 +89,9 @@ class Prototypes:
         self.history = lesson.teach(network, steps=self.steps, progress=progress)
 
         weight = network.weight.detach().exp().double().numpy()
-        self.axes = (axes.double().numpy() / lesson.spread[:, None] * weight).astype(np.float32)
+        self.axes = (network.axes.detach().double().numpy() / lesson.spread[:, None] * weight).astype(
+            np.float32
+        )
         offset = lesson.shift.astype(np.float64) @ self.axes
         self.places = (network.places().detach().double().numpy() * weight + offset).astype(np.float32)
         self.blur = network.blur
@@ -158,7 +160,7 @@ class Prototypes:
             raise StudentError("This student is not fitted. Call fit(knowledge) first.")
 
 
-def _default_points(rows: int, others: int, axes: int) -> int:
+def _default_points(rows: int, columns: int, axes: int, others: int) -> int:
     """As many as the file holds beside the student's other numbers, and as the asked rows can place."""
     room = max(_FEWEST, (_MOST_NUMBERS - others) // axes)
-    return max(1, min(_MOST, room, rows // 40))
+    return max(1, min(_MOST if columns == axes else _MOST_WIDE, room, rows // 40))
