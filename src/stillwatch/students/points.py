@@ -21,7 +21,8 @@ class Points(nn.Module):
     places
         (k, r) where the points start, along the axes.
     axes
-        (d, r) directions along which distances are measured. What each counts is learnt, and where fewer than the columns, they are.
+        (d, r) directions along which distances are measured. What each counts is learnt; where they are fewer than the
+        columns, so are they.
     train
         (n, d) training rows, for the scale of distances.
     nearest

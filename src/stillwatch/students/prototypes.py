@@ -81,7 +81,7 @@ class Prototypes:
         axes = main_axes(lesson.x[train], torch.from_numpy(lesson.spread), _MOST_AXES)
         widths = (self.nearest + lesson.x.shape[1], *self.hidden, 1)
         others = axes.numel() + sum(a * b for a, b in pairwise(widths))
-        count = self.points or _default_points(len(lesson), *axes.shape, others)
+        count = self.points or _default_points(len(lesson), axes.shape[0], axes.shape[1], others)
         places = starting_places(lesson.x @ axes, train, count, np.random.default_rng(seed))
         nearest = min(self.nearest, len(places))
         layers = dense_layers((nearest + lesson.x.shape[1], *self.hidden, 1), seed=seed)
