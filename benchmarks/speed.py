@@ -36,14 +36,10 @@ print(json.dumps([seconds, [name for name in ("torch", "sklearn", "pandas") if n
 """
 
 
-def bare_session(layers: list[tuple[np.ndarray, np.ndarray]]) -> Any:
-    """The same network, fed with features that are ready: what no preprocessing can beat."""
+def bare_session(student: sw.Student, columns: int) -> Any:
+    """The same student, fed with features that are ready: what no preprocessing can beat."""
     graph = Graph()
-    matrix = graph.input("num", len(layers[0][0]))
-    for i, (weight, bias) in enumerate(layers):
-        matrix = graph.add("Gemm", matrix, graph.constant(weight), graph.constant(bias))
-        matrix = graph.add("Relu", matrix) if i < len(layers) - 1 else matrix
-    return open_session(graph.finish(matrix))
+    return open_session(graph.finish(student.write(graph, graph.input("num", columns))))
 
 
 def one_by_one(calls: dict[str, Callable[[int], Any]], repeats: int) -> dict[str, dict[str, float]]:
@@ -75,12 +71,12 @@ def rows_per_second(calls: dict[str, Callable[[], Any]], rows: int, repeats: int
     return {name: float(np.median(taken)) for name, taken in rates.items()}
 
 
-def thirty_numbers(quick: bool) -> dict[str, float]:
+def thirty_numbers(quick: bool) -> dict[str, Any]:
     rng = np.random.default_rng(0)
     x = rng.normal(size=(5_000, 30)) @ rng.normal(size=(30, 30))
     d = sw.distill(x, teacher="knn", assume_normal=True)
-    bare = bare_session(d.fitted.student.layers)
     features = d.features(x[:ROWS])
+    bare = bare_session(d.fitted.student, features.shape[1])
     ready = [features[i : i + 1] for i in range(ROWS)]
     arrays, names = list(x[:ROWS]), [f"x{j}" for j in range(30)]
     dicts = [dict(zip(names, row.tolist(), strict=True)) for row in arrays]
@@ -111,6 +107,7 @@ def thirty_numbers(quick: bool) -> dict[str, float]:
     )
     forest_us = float(np.median(slow)) / 1e3
     return {
+        "family": d.manifest.student["name"],
         "bare_us": found["bare"]["p50"],
         "array_us": found["array"]["p50"],
         "array_p99_us": found["array"]["p99"],
@@ -126,14 +123,14 @@ def thirty_numbers(quick: bool) -> dict[str, float]:
     }
 
 
-def mixed_columns(data: Path, quick: bool) -> dict[str, float]:
+def mixed_columns(data: Path, quick: bool) -> dict[str, Any]:
     folder = data / "network"
     d = sw.distill(
         folder / "nsl_kdd_train.csv.gz", label="anomaly", ignore=["attack"], train_on="normal", teacher="knn"
     )
     rows = pacsv.read_csv(folder / "nsl_kdd_test.csv.gz").drop_columns(["attack", "anomaly"])
-    bare = bare_session(d.fitted.student.layers)
     features = d.features(rows.slice(0, ROWS))
+    bare = bare_session(d.fitted.student, features.shape[1])
     ready = [features[i : i + 1] for i in range(ROWS)]
     dicts = rows.slice(0, ROWS).to_pylist()
     found = one_by_one(
@@ -148,6 +145,7 @@ def mixed_columns(data: Path, quick: bool) -> dict[str, float]:
         {"ours": lambda: d.scorer.score(table_rows)}, table_rows.num_rows, repeats=3 if quick else 7
     )
     return {
+        "mixed_family": d.manifest.student["name"],
         "mixed_bare_us": found["bare"]["p50"],
         "mixed_dict_us": found["dict"]["p50"],
         "mixed_dict_p99_us": found["dict"]["p99"],
