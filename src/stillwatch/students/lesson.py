@@ -120,7 +120,7 @@ def fold(
 
 def default_steps(rows: int) -> int:
     """Steps that a number of training rows deserves: seconds for a small table, not minutes for a large one."""
-    return int(np.clip(rows // 8, 200, 4000))
+    return int(np.clip(rows // 8, 200, 6000))
 
 
 def _loss(network: nn.Module, batch: tuple[Tensor, ...]) -> Tensor:
