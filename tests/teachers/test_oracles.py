@@ -14,6 +14,7 @@ from sklearn.svm import OneClassSVM
 from stillwatch.teachers import ask, fit_teacher, resolve_teacher
 from stillwatch.teachers.mcd import MCD
 from stillwatch.teachers.pyod import pyod_teacher
+from stillwatch.teachers.relative import RelativeDistance
 from stillwatch.teachers.sklearn import GMM, KNN, LOF, OCSVM, IsolationForest
 
 
@@ -128,3 +129,32 @@ def test_tail_teachers_answer_one_row_as_a_batch(name: str, x: Any, asked: Any) 
     teacher = fit_teacher(resolve_teacher(name, regime="all"), x, seed=0)
     alone = [ask(teacher, asked[i : i + 1])[0] for i in range(len(asked))]
     np.testing.assert_array_equal(ask(teacher, asked), alone)
+
+
+def test_relative_distance_is_brute_force(x: Any, asked: Any) -> None:
+    k = 4
+    teacher = fit_teacher(RelativeDistance(k=k), x, seed=0)
+    own = brute_force(x, x, k, leave_out=True)
+    least = 0.1 * own.mean()
+
+    def ratio(rows: Any, *, leave_out: bool) -> Any:
+        d = np.sqrt(np.square(rows[:, None].astype(float) - x[None].astype(float)).sum(axis=2))
+        if leave_out:
+            np.fill_diagonal(d, np.inf)
+        near = np.argsort(d, axis=1)[:, :k]
+        return np.log(
+            (np.take_along_axis(d, near, 1).mean(axis=1) + least) / (own[near].mean(axis=1) + least)
+        )
+
+    np.testing.assert_allclose(ask(teacher, asked), ratio(asked, leave_out=False), rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(teacher.training_scores(), ratio(x, leave_out=True), rtol=1e-4, atol=1e-6)
+
+
+def test_relative_distance_sees_a_row_beside_a_dense_group(rng: np.random.Generator) -> None:
+    dense, wide = rng.normal(size=(100, 2)) * 0.05, rng.normal(size=(100, 2)) * 3 + 20
+    x = np.concatenate([dense, wide]).astype(np.float32)
+    beside = np.array([[0.6, 0.0]], dtype=np.float32)
+    ratio, distance = (fit_teacher(teacher, x, seed=0) for teacher in (RelativeDistance(), KNN(k=10)))
+    assert ask(ratio, beside)[0] > np.quantile(ask(ratio, x), 0.99)
+    assert ask(distance, beside)[0] < np.quantile(ask(distance, x), 0.99)
+    assert np.isfinite(ask(fit_teacher(RelativeDistance(), np.repeat(x[::20], 30, axis=0), seed=0), x)).all()

@@ -1,7 +1,9 @@
 """The teacher that needs no choice: a few unlike detectors, brought to one scale and averaged.
 
-Every member goes through a monotone, unbounded map, so that a row far out stays ahead of a row not quite as
-far: ranks and probabilities would saturate exactly where anomalies are.
+Each kind of detector is blind to something: plain distances to what lies beside a dense group, relative distances to what lies
+far from everything, mixtures to what no ellipse fits, and a forest, which sees the whole, to details. Every member goes through a
+monotone, unbounded map, so that a row far out stays ahead of a row not quite as far: ranks and probabilities would saturate
+exactly where anomalies are.
 """
 
 from __future__ import annotations
@@ -12,34 +14,58 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from stillwatch.teachers.mcd import MCD
 from stillwatch.teachers.protocol import Matrix, Regime, Scores, Teacher, ask
+from stillwatch.teachers.purify import SET_ASIDE, core_rows
 from stillwatch.teachers.recipe import write_recipe
+from stillwatch.teachers.relative import RelativeDistance
 from stillwatch.teachers.scale import fit_scale
 from stillwatch.teachers.sklearn import GMM, KNN, IsolationForest
+
+WEIGHTS: dict[Regime, tuple[float, ...]] = {
+    "normal": (0.5, 1.0, 0.5, 0.5, 1.0),
+    "all": (0.5, 1.0, 1.0, 0.5, 0.5),
+}
+"""Of the forest, distances, a coarse mixture, a fine one, and relative distances (decision 6)."""
+
+_FEW_ROWS = 1_000
+_SAMPLE = 10_000
+_SAMPLE_OF_MIXTURES = 5_000
 
 
 @dataclass
 class Auto:
     """Weighted mean of asinh((score - median) / spread) over the members.
 
-    Rows known to be normal: the nearest row counts (k = 1), and a mixture and a forest smooth it. Rows that
-    may hold anomalies: clustered ones are each other's neighbours, so k grows with the rows, and robust
-    members join.
+    The forest sees all training rows. The others learn from all rows that are known to be normal, or from the core of
+    rows that may hold anomalies (`purify.core_rows`), and k then grows with the rows.
+
+    Parameters
+    ----------
+    set_aside
+        share of the rows that may hold anomalies from which only the forest learns, in [0, 1).
+    weights
+        of the members, in the order of `WEIGHTS`; None: those of the regime.
     """
 
     regime: Regime
+    set_aside: float = SET_ASIDE
+    weights: tuple[float, ...] | None = None
     name: str = field(default="auto", init=False)
     pointwise: bool = field(default=True, init=False)
 
     def fit(self, x: Matrix, *, seed: int) -> Self:
         """Fit every member, and the scale of its scores on the training rows."""
         self._seed, self._rows = seed, len(x)
-        chosen = _members(self.regime, len(x))
+        self._weights = self.weights or WEIGHTS[self.regime]
         # Not by `fit_teacher`: a member that tells no rows apart (a forest of 2 rows) adds 0, no harm.
-        self._members = [member.fit(x, seed=seed) for member, _ in chosen]
-        self._weights = [weight for _, weight in chosen]
-        own = [_own_scores(member, x) for member in self._members]
+        forest = IsolationForest(trees=100 if len(x) < _FEW_ROWS else 200).fit(x, seed=seed)
+        core = np.ones(len(x), np.bool_)
+        if self.regime == "all":
+            core = core_rows(x, forest, set_aside=self.set_aside, seed=seed)
+        self._core = int(core.sum())
+        local = [member.fit(x[core], seed=seed) for member in _local(self.regime, self._core)]
+        self._members = [forest, *local]
+        own = [ask(forest, x), *(_own_scores(member, x, core) for member in local)]
         self._scales = [fit_scale(scores) for scores in own]
         self._training = self._on_one_scale(own)
         return self
@@ -66,7 +92,7 @@ class Auto:
 
     def recipe(self) -> dict[str, Any]:
         """Regime, weights, and the members' recipes."""
-        parameters = {"regime": self.regime, "weights": self._weights}
+        parameters = {"regime": self.regime, "weights": list(self._weights), "core_rows": self._core}
         packages = ("scikit-learn", "numpy")
         own = write_recipe(self.name, parameters, seed=self._seed, rows=self._rows, packages=packages)
         return own | {"members": [member.recipe() for member in self._members]}
@@ -77,19 +103,21 @@ class Auto:
         )
 
 
-def _members(regime: Regime, n: int) -> list[tuple[Teacher, float]]:
-    forest = IsolationForest(trees=100 if n < 1_000 else 200)
-    if regime == "normal":
-        return [(KNN(k=1), 2.0), (GMM(), 1.0), (forest, 1.0)]
-    sample = 5_000
+def _local(regime: Regime, n: int) -> list[Teacher]:
+    """Unfitted members that look closely at n rows."""
     return [
-        (KNN(k=max(5, min(n, sample) // 20), sample=sample), 2.0),
-        (forest, 1.0),
-        (MCD(), 1.0),
+        KNN(k=1 if regime == "normal" else max(1, min(n, _SAMPLE) // 100), sample=_SAMPLE),
+        GMM(components=4, sample=_SAMPLE_OF_MIXTURES, steps=10),
+        GMM(components=16, sample=_SAMPLE_OF_MIXTURES, steps=10),
+        RelativeDistance(sample=_SAMPLE),
     ]
 
 
-def _own_scores(member: Teacher, x: Matrix) -> Scores:
+def _own_scores(member: Teacher, x: Matrix, core: NDArray[np.bool_]) -> Scores:
+    """(n,) scores of the training rows, as if unseen where the member has that form."""
     # Folds for the members without a leave-one-out form gave the same quality at four times the cost.
-    scores = member.training_scores()
-    return ask(member, x) if scores is None else scores
+    own = member.training_scores()
+    scores = np.empty(len(x))
+    scores[core] = ask(member, x[core]) if own is None else own
+    scores[~core] = ask(member, x[~core])
+    return scores

@@ -133,17 +133,20 @@ class GMM:
     # Added to the variances of features of about unit scale: a constant column gets no infinite weight.
     ridge: float = 1e-2
     sample: int = 20_000
+    steps: int = 100
     name: str = field(default="gmm", init=False)
     pointwise: bool = field(default=True, init=False)
 
     def fit(self, x: Matrix, *, seed: int) -> Self:
-        """Fit by expectation maximisation."""
+        """Fit by at most `steps` steps of expectation maximisation: the last ones change little, and cost most."""
         from sklearn.mixture import GaussianMixture
 
         kept = uniform_sample(len(x), self.sample, seed)
         self._seed, self._rows = seed, len(x)
         components = min(self.components, max(1, len(kept) // 20))
-        model = GaussianMixture(n_components=components, reg_covar=self.ridge, random_state=seed)
+        model = GaussianMixture(
+            n_components=components, reg_covar=self.ridge, max_iter=self.steps, random_state=seed
+        )
         self._model = model.fit(x[kept].astype(np.float64))
         return self
 
@@ -157,7 +160,12 @@ class GMM:
 
     def recipe(self) -> dict[str, Any]:
         """Name, components, ridge, sample, seed, rows, versions."""
-        parameters = {"components": self.components, "ridge": self.ridge, "sample": self.sample}
+        parameters = {
+            "components": self.components,
+            "ridge": self.ridge,
+            "sample": self.sample,
+            "steps": self.steps,
+        }
         return write_recipe(self.name, parameters, seed=self._seed, rows=self._rows, packages=_PACKAGES)
 
 
