@@ -6,7 +6,7 @@ from torch import nn
 
 from stillwatch.errors import InputError
 from stillwatch.networks import Hint, distill_network
-from stillwatch.networks.layers import Matcher, recorded
+from stillwatch.networks.layers import Matcher, feature, recorded
 
 from .conftest import Case
 
@@ -21,6 +21,13 @@ def test_layers_are_recorded_by_path_while_the_context_lasts() -> None:
     before = given["1.0"]
     model(torch.randn(5, 2))
     assert given["1.0"] is before
+
+
+def test_of_a_recurrent_layer_the_outputs_are_its_feature() -> None:
+    model = nn.Sequential(nn.LSTM(3, 5, batch_first=True))
+    with recorded(model, ["0"], "model") as given:
+        outputs, _ = model(torch.randn(2, 7, 3))
+    assert torch.equal(feature(given, "0", "model"), outputs)
 
 
 @pytest.mark.parametrize("shape", [(6, 4), (6, 4, 5), (6, 4, 5, 3)])

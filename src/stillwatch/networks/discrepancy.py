@@ -15,12 +15,12 @@ import torch
 from torch import Tensor, nn
 
 from stillwatch.errors import InputError
-from stillwatch.networks.batches import call
+from stillwatch.networks.batches import call, read
 from stillwatch.networks.device import Precision
 from stillwatch.networks.distill import Progress, distill_network
 from stillwatch.networks.layers import Hint, Matcher, feature, recorded
+from stillwatch.networks.misuse import refuse_loader
 from stillwatch.networks.report import Epoch
-from stillwatch.networks.survey import read
 from stillwatch.training import losses
 
 Pooling = Literal["mean", "max"]
@@ -139,6 +139,7 @@ def distill_discrepancy(
     Source: Bergmann et al. 2020, arXiv:1911.02357 (Uninformed Students, one student); Wang et al. 2021, arXiv:2103.04257 (STFPM);
     Deng, Li 2022, arXiv:2201.10703 (reverse distillation). A teacher that learnt nothing: Burda et al. 2019, arXiv:1810.12894.
     """
+    refuse_loader(loader, "loader")
     _refuse_anomalies(loader)
     done = distill_network(
         teacher,
