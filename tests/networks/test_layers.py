@@ -66,14 +66,14 @@ def test_hints_bring_features_together(case: Case) -> None:
         case.loader(),
         validation=case.validation(),
         hints=[Hint("body", "1", weight=5.0)],
-        validate="features",
+        validate="loss",
         learning_rate=1e-2,
         epochs=15,
         labels_alone=False,
     )
     values = [epoch.value for epoch in done.trained.epochs]
     assert values[-1] > values[0] / 4  # negative losses
-    assert done.trained.judged.features == pytest.approx(-max(values))
+    assert done.trained.judged.loss == pytest.approx(-max(values))
     assert len(done.matchers) == 1
 
 

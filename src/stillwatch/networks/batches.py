@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import count
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from stillwatch.errors import InputError
 
@@ -58,7 +58,7 @@ class Batch:
         return Batch(inputs, None if self.labels is None else move(self.labels))
 
 
-def call(model: nn.Module, inputs: Inputs) -> Any:
+def call(model: Callable[..., Any], inputs: Inputs) -> Any:
     """Run a network on the inputs of a batch."""
     if isinstance(inputs, dict):
         return model(**inputs)

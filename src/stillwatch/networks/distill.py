@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -65,7 +66,7 @@ def distill_network(
     normal_class: int = 0,
     validate: Literal["auto"] | Figure = "auto",
     labels_alone: bool = True,
-    epochs: int = 30,
+    epochs: int | None = None,
     patience: int = 10,
     learning_rate: float = 1e-3,
     device: str | torch.device = "auto",
@@ -104,14 +105,16 @@ def distill_network(
     normal_class
         the label, and the logit, of normal rows.
     validate
-        what decides which epoch is best: "average_precision" against labels, "fidelity" (rank correlation with the teacher),
-        "features" (the loss of the hints). "auto": average precision if labels count (`label_weight`) and both classes are
-        there, fidelity otherwise, features where nothing else is taught.
+        what decides which epoch is best: "loss" (agreement with the teacher as the loss measures it), "fidelity" (as ranks
+        do, among which the many normal rows outvote the few anomalies) or "average_precision" against labels. "auto": average
+        precision if labels count (`label_weight`) and both classes are there, the loss otherwise.
     labels_alone
         train a copy of the student on the true labels alone, too, where there are any, so that the report can say what the
         teacher gave. Doubles the time.
-    epochs, patience, learning_rate
-        most epochs; epochs without a new best before training stops; AdamW's highest rate.
+    epochs
+        most of them; None: 30, and where the loader is short as many as make 2,500 steps, but no more than 200.
+    patience, learning_rate
+        epochs without a new best before training stops; AdamW's highest rate.
     device
         "auto": a GPU where there is one.
     precision
@@ -163,13 +166,14 @@ def distill_network(
             layers={hint.teacher: hint.channels for hint in goal.hints},
         )
         tell("ask teacher", 1, 1)
+        most = epochs or default_epochs(found.batches)
         warnings = warnings_of(teacher, student, found, goal, validated=validation is not None)
         held = loader if validation is None else validation
         lesson = Lesson(teacher, loader, held, chosen, number, goal, theirs, ours)
         learner, objective = _prepare(lesson, student, found)
-        lesson = replace(lesson, figure=figure_of(validate, goal, judge(learner, lesson).labels))
+        lesson = replace(lesson, figure=figure_of(validate, goal, judge(learner, lesson, objective).labels))
         settings = _settings(
-            lesson, student, found, epochs=epochs, patience=patience, learning_rate=learning_rate, seed=seed
+            lesson, student, found, epochs=most, patience=patience, learning_rate=learning_rate, seed=seed
         )
 
         def fit(learner: Learner, lesson: Lesson, objective: Objective, name: str, step: str) -> Trained:
@@ -178,14 +182,14 @@ def distill_network(
                 learner,
                 lesson,
                 objective,
-                epochs=epochs,
+                epochs=most,
                 per_epoch=found.batches,
                 patience=patience,
                 learning_rate=learning_rate,
                 seed=seed,
                 checkpoint=path,
                 settings=settings,
-                tell=lambda done: tell(step, done, epochs),
+                tell=lambda done: tell(step, done, most),
             )
 
         trained = fit(learner, lesson, objective, "student.pt", "train student")
@@ -215,6 +219,11 @@ def distill_network(
         rows=found.rows,
         sample=found.first,
     )
+
+
+def default_epochs(batches: int) -> int:
+    """Epochs of 2,500 steps, 30 to 200: a student of a small table is not done after 30 rounds (decision 8)."""
+    return min(200, max(30, math.ceil(2_500 / batches)))
 
 
 def _prepare(lesson: Lesson, student: nn.Module, found: Survey) -> tuple[Learner, Objective]:
@@ -279,7 +288,7 @@ def _fit(
         )
 
     def validate(net: nn.Module) -> float:
-        history.append(epoch_of(len(history) + 1, judge(learner, lesson), lesson.figure))
+        history.append(epoch_of(len(history) + 1, judge(learner, lesson, objective), lesson.figure))
         learner.train()
         return history[-1].value
 
@@ -305,7 +314,7 @@ def _fit(
         keep=keep,
     )
     learner.eval()
-    return Trained(learner.student, tuple(history), judge(learner, lesson))
+    return Trained(learner.student, tuple(history), judge(learner, lesson, objective))
 
 
 def _settings(lesson: Lesson, student: nn.Module, found: Survey, **numbers: float) -> str:

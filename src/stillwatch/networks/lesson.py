@@ -15,7 +15,7 @@ from stillwatch.networks.device import mixed
 from stillwatch.networks.layers import feature
 from stillwatch.networks.objective import Goal, Learner
 
-Figure = Literal["average_precision", "fidelity", "features"]
+Figure = Literal["loss", "average_precision", "fidelity"]
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Lesson:
     goal: Goal
     theirs: dict[str, Any]
     ours: dict[str, Any]
-    figure: Figure = "fidelity"
+    figure: Figure = "loss"
 
     def run(self, learner: Learner, batch: Batch, *, asking: bool = True) -> tuple[Any, Any]:
         """Outputs of student and teacher (None where it is not asked) for a batch that lies on the device."""

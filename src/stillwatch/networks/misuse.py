@@ -88,7 +88,7 @@ def refuse_hints(hints: Any) -> tuple[Hint, ...]:
     return tuple(listed)
 
 
-def refuse_numbers(epochs: int, patience: int, learning_rate: float) -> None:
+def refuse_numbers(epochs: int | None, patience: int, learning_rate: float) -> None:
     """Refuse numbers by which nothing could be trained.
 
     Raises
@@ -97,7 +97,7 @@ def refuse_numbers(epochs: int, patience: int, learning_rate: float) -> None:
         the message names the number.
     """
     for name, value in (("epochs", epochs), ("patience", patience)):
-        if not isinstance(value, int) or value < 1:
+        if value is not None and (not isinstance(value, int) or value < 1):
             raise InputError(f"{name}={value!r}: expected a whole number, 1 or more.")
     if not learning_rate > 0:
         raise InputError(f"learning_rate={learning_rate!r}: expected more than 0, such as 1e-3.")

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from stillwatch.errors import InputError
 from stillwatch.evaluation.fidelity import spearman
@@ -14,19 +16,22 @@ from stillwatch.evaluation.quality import Ranking, why_unmeasured
 from stillwatch.networks.answer import finite
 from stillwatch.networks.batches import read
 from stillwatch.networks.lesson import Figure, Lesson
-from stillwatch.networks.objective import Goal, Learner, match_loss
+from stillwatch.networks.objective import Goal, Learner, Objective, match_loss
 from stillwatch.networks.report import Epoch
 from stillwatch.networks.result import Judged
 from stillwatch.networks.score import anomaly_score
 
+_BLOCK = 1_024
 
-def judge(learner: Learner, lesson: Lesson) -> Judged:
+
+def judge(learner: Learner, lesson: Lesson, objective: Objective) -> Judged:
     """Teacher and student side by side (a loader may shuffle its rows), in float32: bfloat16 would tie scores."""
     goal, lesson = lesson.goal, replace(lesson, precision=torch.float32)
     teacher: list[NDArray[np.float64]] = []
     student: list[NDArray[np.float64]] = []
     labels: list[NDArray[np.int64]] = []
-    losses, rows = 0.0, 0
+    losses: list[float] = []
+    rows = 0
     learner.eval()
     with torch.no_grad():
         for batch in read(lesson.validation):
@@ -36,8 +41,9 @@ def judge(learner: Learner, lesson: Lesson) -> Judged:
                 for scores, given in ((teacher, said), (student, output)):
                     score = anomaly_score(given.float(), normal_class=goal.normal_class)
                     scores.append(score.cpu().double().numpy())
-            matched = match_loss(learner, lesson.ours, lesson.theirs)
-            losses += 0.0 if matched is None else float(matched) * len(batch)
+            losses.append(
+                _summed(objective, output, said, match_loss(learner, lesson.ours, lesson.theirs), len(batch))
+            )
             rows += len(batch)
             if batch.labels is not None:
                 labels.append(batch.labels.cpu().numpy())
@@ -50,8 +56,18 @@ def judge(learner: Learner, lesson: Lesson) -> Judged:
         teacher=np.concatenate(teacher) if teacher else np.zeros(0),
         student=np.concatenate(student) if student else np.zeros(0),
         labels=anomalies(np.concatenate(labels), goal.normal_class) if labels else None,
-        features=losses / rows if goal.hints else None,
+        loss=sum(losses) / rows if goal.taught else None,
     )
+
+
+def _summed(objective: Objective, output: Any, said: Any, matched: Tensor | None, rows: int) -> float:
+    """Loss of a batch by what the teacher gave, summed over its rows; by blocks, since a ranking compares all pairs."""
+    total = 0.0 if matched is None else rows * float(matched)
+    if objective.goal.outputs:
+        for ours, theirs in zip(output.split(_BLOCK), said.split(_BLOCK), strict=True):
+            part = objective.taught(ours, theirs)
+            total += 0.0 if part is None else len(ours) * float(part)
+    return total
 
 
 def anomalies(labels: NDArray[np.int64], normal_class: int) -> NDArray[np.float64]:
@@ -66,9 +82,8 @@ def epoch_of(number: int, judged: Judged, figure: Figure) -> Epoch:
         sound = bool(np.isfinite(judged.student).all())
         agreement = spearman(judged.student, judged.teacher) if sound else -1.0
         precision = _average_precision(judged) if sound else None
-    values = {"fidelity": agreement, "average_precision": precision}
-    features = None if judged.features is None else -judged.features
-    value = features if figure == "features" else values[figure]
+    loss = None if judged.loss is None or not np.isfinite(judged.loss) else -judged.loss
+    value = {"loss": loss, "fidelity": agreement, "average_precision": precision}[figure]
     return Epoch(number, -np.inf if value is None else value, agreement, precision)
 
 
@@ -90,9 +105,9 @@ def figure_of(wanted: str, goal: Goal, labels: NDArray[np.float64] | None) -> Fi
     """
     unmeasured = why_unmeasured(labels)
     if wanted == "auto":
-        if not goal.outputs:
-            return "features"
-        return "average_precision" if goal.label_weight and unmeasured is None else "fidelity"
+        if goal.outputs and goal.label_weight and unmeasured is None:
+            return "average_precision"
+        return "loss" if goal.taught else "fidelity"
     if wanted == "average_precision" and goal.outputs:
         if unmeasured is not None:
             found = "no labels came with the validation rows." if labels is None else unmeasured
@@ -100,11 +115,11 @@ def figure_of(wanted: str, goal: Goal, labels: NDArray[np.float64] | None) -> Fi
         return "average_precision"
     if wanted == "fidelity" and goal.outputs:
         return "fidelity"
-    if wanted == "features" and goal.hints:
-        return "features"
+    if wanted == "loss" and goal.taught:
+        return "loss"
     raise InputError(
-        f"validate={wanted!r}: expected 'auto', 'average_precision' or 'fidelity' (they need a loss on outputs), or "
-        "'features' (which needs hints)."
+        f"validate={wanted!r}: expected 'auto', 'loss' (which needs a teacher that is listened to), 'average_precision' or "
+        "'fidelity' (which need a loss on outputs)."
     )
 
 
