@@ -65,3 +65,7 @@ def distill(case: Case, student: nn.Module, **options: Any) -> NetworkDistillati
     loader = options.pop("loader", case.loader())
     options = {"validation": case.validation(), "learning_rate": 1e-2} | options
     return distill_network(options.pop("teacher", case.teacher), student, loader, **options)
+
+
+def weights(model: nn.Module) -> dict[str, Tensor]:
+    return {name: value.clone() for name, value in model.state_dict().items()}

@@ -13,11 +13,7 @@ from stillwatch.errors import InputError
 from stillwatch.networks import Hint, NetworkDistillation, TensorBatches, distill_network
 from stillwatch.networks.distill import default_epochs
 
-from .conftest import BRIEF, Case, Radius, distill
-
-
-def weights(model: nn.Module) -> dict[str, Tensor]:
-    return {name: value.clone() for name, value in model.state_dict().items()}
+from .conftest import BRIEF, Case, Radius, distill, weights
 
 
 def same(a: dict[str, Tensor], b: dict[str, Tensor]) -> bool:

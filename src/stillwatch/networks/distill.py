@@ -21,6 +21,7 @@ from stillwatch.networks.batches import Batch, rounds
 from stillwatch.networks.checkpoint import load_checkpoint, save_checkpoint
 from stillwatch.networks.device import Precision, choose_device, choose_precision, own_chance
 from stillwatch.networks.frozen import frozen, lent, weights_digest
+from stillwatch.networks.jitter import Jitter, largest_jitter
 from stillwatch.networks.layers import Hint, Matcher, feature, recorded
 from stillwatch.networks.lesson import Figure, Lesson
 from stillwatch.networks.misuse import (
@@ -61,6 +62,7 @@ def distill_network(
     temperature: float = 2.0,
     hints: Sequence[Hint] = (),
     student_reads: str | None = None,
+    jitter: float | Literal["auto"] = "auto",
     label_weight: float = 0.0,
     label_loss: LabelLoss = "class_balanced",
     normal_class: int = 0,
@@ -98,6 +100,10 @@ def distill_network(
         layers of the student that shall match layers of the teacher.
     student_reads
         layer of the teacher whose features are the student's input, instead of the rows (reverse distillation).
+    jitter
+        half of the rows of each training batch are moved, by up to so many standard deviations, in some or all of their
+        columns, and lose their label: both networks are asked where anomalies may lie. "auto": 10 for "regression" and
+        "ranking" of rows that are one tensor of floating point numbers, 0 otherwise.
     label_weight
         share of the true labels in the loss; 0: labels in `loader` change nothing.
     label_loss
@@ -169,7 +175,9 @@ def distill_network(
         most = epochs or default_epochs(found.batches)
         warnings = warnings_of(teacher, student, found, goal, validated=validation is not None)
         held = loader if validation is None else validation
-        lesson = Lesson(teacher, loader, held, chosen, number, goal, theirs, ours)
+        largest = largest_jitter(jitter, goal, found.first)
+        moving = None if not largest or found.deviations is None else Jitter(largest, found.deviations)
+        lesson = Lesson(teacher, loader, held, chosen, number, goal, theirs, ours, moving)
         learner, objective = _prepare(lesson, student, found)
         lesson = replace(lesson, figure=figure_of(validate, goal, judge(learner, lesson, objective).labels))
         settings = _settings(
@@ -202,7 +210,7 @@ def distill_network(
             note = why
         else:
             hard = replace(goal, loss=None, hints=(), label_weight=1.0, student_reads=None)
-            by_labels = replace(lesson, goal=hard, ours={}, figure="average_precision")
+            by_labels = replace(lesson, goal=hard, ours={}, jitter=None, figure="average_precision")
             with lent(untaught, chosen):
                 copied, by_label = _prepare(by_labels, untaught, found)
                 alone = fit(copied, by_labels, by_label, "labels_alone.pt", "train on labels alone")
@@ -217,6 +225,7 @@ def distill_network(
         labels_alone_note=note,
         warnings=warnings,
         rows=found.rows,
+        jitter=largest,
         sample=found.first,
     )
 
@@ -279,13 +288,12 @@ def _fit(
 
     def loss(net: nn.Module, batch: Batch) -> Tensor:
         asking = lesson.goal.asks
-        output, said = lesson.run(learner, batch.to(lesson.device), asking=asking)
+        batch = (lesson.jitter(batch) if lesson.jitter else batch).to(lesson.device)
+        output, said = lesson.run(learner, batch, asking=asking)
         if asking and lesson.goal.outputs:
             finite(said, "the teacher", 1)
         matched = match_loss(learner, lesson.ours, lesson.theirs)
-        return objective(
-            output, said, None if batch.labels is None else batch.labels.to(lesson.device), matched
-        )
+        return objective(output, said, batch.labels, matched)
 
     def validate(net: nn.Module) -> float:
         history.append(epoch_of(len(history) + 1, judge(learner, lesson, objective), lesson.figure))
@@ -329,6 +337,7 @@ def _settings(lesson: Lesson, student: nn.Module, found: Survey, **numbers: floa
             "rows": found.rows,
             "validate": lesson.figure,
             "precision": str(lesson.precision),
+            "jitter": lesson.jitter.largest if lesson.jitter else 0,
         }
         | numbers
     )

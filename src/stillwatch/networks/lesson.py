@@ -12,6 +12,7 @@ from torch import nn
 from stillwatch.networks.answer import answer, ask
 from stillwatch.networks.batches import Batch
 from stillwatch.networks.device import mixed
+from stillwatch.networks.jitter import Jitter
 from stillwatch.networks.layers import feature
 from stillwatch.networks.objective import Goal, Learner
 
@@ -26,6 +27,8 @@ class Lesson:
     ----------
     theirs, ours
         what `layers.recorded` keeps of the teacher and the student.
+    jitter
+        moves rows of the training batches; None: they stay.
     figure
         what validation goes by; see `report.Epoch`.
     """
@@ -38,6 +41,7 @@ class Lesson:
     goal: Goal
     theirs: dict[str, Any]
     ours: dict[str, Any]
+    jitter: Jitter | None = None
     figure: Figure = "loss"
 
     def run(self, learner: Learner, batch: Batch, *, asking: bool = True) -> tuple[Any, Any]:

@@ -64,6 +64,8 @@ class NetworkDistillation:
         plain sentences on what the user should look at.
     rows
         in an epoch.
+    jitter
+        standard deviations by which rows were moved; 0: they stayed.
     sample
         some of them, to time the networks with.
     """
@@ -78,6 +80,7 @@ class NetworkDistillation:
     labels_alone_note: str
     warnings: tuple[str, ...]
     rows: int
+    jitter: float
     sample: Batch
 
     @cached_property

@@ -34,6 +34,8 @@ class Survey:
         columns of the teacher's output: 1 for one value a row.
     statistics
         layer -> mean and standard deviation of its features by channel.
+    deviations
+        (...) standard deviation of each element of a row, where rows are one tensor of floating point numbers.
     first
         the first batch.
     """
@@ -44,6 +46,7 @@ class Survey:
     labels: NDArray[np.int64] | None
     classes: int
     statistics: dict[str, tuple[Tensor, Tensor]]
+    deviations: Tensor | None
     first: Batch
 
 
@@ -103,6 +106,7 @@ def survey(
     scores: list[NDArray[np.float64]] = []
     labels: list[NDArray[np.int64]] = []
     moments = {path: _Moments() for path in layers}
+    elements = _Moments()
     first: Batch | None = None
     batches = rows = 0
     classes = 1
@@ -110,6 +114,8 @@ def survey(
         first = first or batch
         output = ask(teacher, batch.to(device), precision)
         batches, at, rows = batches + 1, rows + 1, rows + len(batch)
+        if isinstance(batch.inputs, Tensor) and batch.inputs.is_floating_point():
+            elements.add(batch.inputs.flatten(1) if batch.inputs.ndim > 1 else batch.inputs[:, None], 1)
         for path, channels in layers.items():
             values = finite(feature(given, path, "teacher"), f"layer {path!r} of the teacher", at)
             _refuse_channels(values, path, channels)
@@ -139,6 +145,7 @@ def survey(
         labels=np.concatenate(labels) if labels else None,
         classes=classes,
         statistics={path: moment.result() for path, moment in moments.items()},
+        deviations=elements.result()[1].reshape(first.first.shape[1:]) if elements.count else None,
         first=first,
     )
     _refuse_constant(found, name)
