@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from stillwatch.errors import InputError
+from stillwatch.errors import InputError, TeacherError
 from stillwatch.networks import TensorBatches, distill_network
 from stillwatch.networks.batches import Batch
 from stillwatch.networks.jitter import Jitter
@@ -65,6 +65,15 @@ def test_it_is_drawn_by_the_seed_and_leaves_classifiers_alone(case: Case) -> Non
     assert train(loss="regression") == train(loss="regression") == train(loss="regression", jitter=10)
     assert train(loss="regression") != train(loss="regression", jitter=0)
     assert train() == train(jitter=0) != train(jitter=1)
+
+
+def test_a_teacher_that_overflows_far_out(case: Case) -> None:
+    class Steep(nn.Linear):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return (20 * x.abs().amax(dim=1)).exp() / 1e6
+
+    with pytest.raises(TeacherError, match=r"moved by up to jitter=10, gives NaN or infinity"):
+        distill(case, case.student(), teacher=Steep(4, 40), loss="regression", **BRIEF)
 
 
 def test_rows_that_cannot_be_moved(case: Case) -> None:

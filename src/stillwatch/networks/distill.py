@@ -291,7 +291,12 @@ def _fit(
         batch = (lesson.jitter(batch) if lesson.jitter else batch).to(lesson.device)
         output, said = lesson.run(learner, batch, asking=asking)
         if asking and lesson.goal.outputs:
-            finite(said, "the teacher", 1)
+            far = (
+                f", asked about rows moved by up to jitter={lesson.jitter.largest:g},"
+                if lesson.jitter
+                else ""
+            )
+            finite(said, "the teacher" + far, 1)
         matched = match_loss(learner, lesson.ours, lesson.theirs)
         return objective(output, said, batch.labels, matched)
 

@@ -54,8 +54,8 @@ class Unrolled(nn.Module):
         """Outputs in the order of time, and what the last step carried on."""
         layer = self.layer
         # Turned round once, outside of the steps: the graph holds a weight once, however many steps read it.
-        turned = getattr(layer, "weight_hh" + suffix).detach().t().contiguous()
-        bias = getattr(layer, "bias_hh" + suffix).detach() if layer.bias else None
+        turned = getattr(layer, "weight_hh" + suffix).t()
+        bias = getattr(layer, "bias_hh" + suffix) if layer.bias else None
         into = nn.functional.linear(
             x,
             getattr(layer, "weight_ih" + suffix),
