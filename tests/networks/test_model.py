@@ -123,8 +123,10 @@ def test_a_detector_teaches_a_plain_student_that_becomes_a_model(table: pa.Table
         network(rows.columns, 64, 32), network(rows.columns, 16, 32, seed=1), learn, validation=held, epochs=5
     )
     lessons = rows.training(synthetic=500)
-    student = network(rows.columns, 16, 1)
-    done = distill_network(detector, student, lessons, validation=held, loss="regression", epochs=10)
+    student = network(rows.columns, 32, 1)
+    done = distill_network(
+        detector, student, lessons, validation=held, loss="regression", epochs=40, learning_rate=1e-2
+    )
     network_model(rows, done).save(tmp_path / "model")
     with torch.no_grad():
         taught = detector(rows.encode(table)).numpy()
