@@ -2,8 +2,8 @@
 
     python examples/autoencoder.py creditcard.csv.gz --label Class -o model
 
-The autoencoder trains on rows that are labelled normal. The scorer is asked about made rows as well: an error is largest where no
-training row lies, and that is where the scorer has to know it.
+The autoencoder trains on rows that are labelled normal. An error is largest where no training row lies, and that is where the
+scorer has to know it: `distill_network` moves half of the rows before it asks both (`jitter`).
 """
 
 from __future__ import annotations
@@ -40,8 +40,7 @@ def main() -> None:
     parser.add_argument("table")
     parser.add_argument("--label", required=True)
     parser.add_argument("--steps", type=int, default=3_000)
-    parser.add_argument("--synthetic", type=int, default=60_000)
-    parser.add_argument("--epochs", type=int, default=40)
+    parser.add_argument("--epochs", type=int)
     parser.add_argument("-o", "--output", default="model")
     options = parser.parse_args()
 
@@ -56,20 +55,17 @@ def main() -> None:
         loss.backward()
         optimizer.step()
 
-    lessons = rows.training(synthetic=options.synthetic)
     student = nn.Sequential(
-        Standardise(lessons.x),
+        Standardise(x),
         *(nn.Linear(rows.columns, 40), nn.ReLU(), nn.Linear(40, 40), nn.ReLU(), nn.Linear(40, 1)),
     )
     done = distill_network(
         teacher,
         student,
-        lessons,
+        rows.training(),
         validation=rows.validation(),
         loss="regression",
         epochs=options.epochs,
-        patience=options.epochs,
-        learning_rate=4e-3,
     )
     print(done.report)
     print("digest", network_model(rows, done).save(options.output, overwrite=True))

@@ -47,7 +47,7 @@ def main() -> None:
     parser.add_argument("--label", required=True)
     parser.add_argument("--ignore", action="append", default=[])
     parser.add_argument("--steps", type=int, default=400)
-    parser.add_argument("--epochs", type=int, default=40)
+    parser.add_argument("--epochs", type=int)
     parser.add_argument("-o", "--output", default="model")
     options = parser.parse_args()
 
@@ -60,10 +60,7 @@ def main() -> None:
         student,
         rows.training(),
         validation=rows.validation(),
-        loss="kl",
-        temperature=2.0,
         epochs=options.epochs,
-        learning_rate=3e-3,
     )
     print(done.report)
     print("digest", network_model(rows, done).save(options.output, overwrite=True))

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from stillwatch.networks import TensorBatches
+from stillwatch.networks import NetworkDistillation, TensorBatches, distill_network
+
+BRIEF: dict[str, Any] = {"epochs": 2, "labels_alone": False}
 
 
 @dataclass(frozen=True)
@@ -56,3 +59,13 @@ def case() -> Case:
     with torch.no_grad():
         labels = (teacher.eval()(x)[:, 0] > 0).long()
     return Case(x, labels, teacher.train())
+
+
+def distill(case: Case, student: nn.Module, **options: Any) -> NetworkDistillation:
+    loader = options.pop("loader", case.loader())
+    options = {"validation": case.validation(), "learning_rate": 1e-2} | options
+    return distill_network(options.pop("teacher", case.teacher), student, loader, **options)
+
+
+def weights(model: nn.Module) -> dict[str, Tensor]:
+    return {name: value.clone() for name, value in model.state_dict().items()}

@@ -114,6 +114,26 @@ def test_reverse_distillation_reads_the_teachers_end() -> None:
     assert detector(odd).mean() > 1.2 * detector(normal_rows(200, seed=3)).mean()
 
 
+def test_inputs_may_be_several_or_named() -> None:
+    class Two(nn.Module):
+        def __init__(self, inner: nn.Module) -> None:
+            super().__init__()
+            self.inner = inner
+
+        def forward(self, left: Tensor, right: Tensor) -> Tensor:
+            return self.inner(torch.cat([left, right], dim=1))  # type: ignore[no-any-return]
+
+    left, right = normal_rows(128).split(5, dim=1)
+    torch.manual_seed(2)
+    student = nn.Linear(10, 32)
+    detector = distill_discrepancy(Two(random_teacher()), Two(student), [((left, right),)] * 4, epochs=2)
+    named = distill_discrepancy(
+        Two(random_teacher()), Two(student), [{"left": left, "right": right}] * 4, epochs=2
+    )
+    assert detector(left, right).shape == (128,)
+    assert named(left=left, right=right).mean() == pytest.approx(1.0, abs=0.5)
+
+
 def test_labelled_anomalies_are_refused() -> None:
     labels = torch.zeros(256)
     labels[:3] = 1

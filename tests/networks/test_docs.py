@@ -36,7 +36,7 @@ def test_the_page_runs_from_top_to_bottom(tmp_path: Path) -> None:
     ("name", "options"),
     [
         ("intrusion_classifier", ("--steps", "20", "--epochs", "2")),
-        ("autoencoder", ("--steps", "50", "--epochs", "2", "--synthetic", "500")),
+        ("autoencoder", ("--steps", "50", "--epochs", "2")),
     ],
 )
 def test_the_examples_of_tables_write_a_model(

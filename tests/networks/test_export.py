@@ -98,6 +98,45 @@ def test_a_network_becomes_an_audited_graph_that_agrees(name: str) -> None:
         assert score.shape == (rows, 1)
 
 
+RECURRENT = {
+    "LSTM": lambda: nn.LSTM(3, 8, batch_first=True),
+    "deep LSTM, both ways": lambda: nn.LSTM(3, 8, num_layers=2, bidirectional=True, batch_first=True),
+    "deep GRU": lambda: nn.GRU(3, 8, num_layers=2, batch_first=True),
+    "GRU, both ways, no bias": lambda: nn.GRU(3, 8, bidirectional=True, bias=False, batch_first=True),
+    "RNN": lambda: nn.RNN(3, 8, batch_first=True),
+    "RNN of ReLU": lambda: nn.RNN(3, 8, nonlinearity="relu", batch_first=True),
+}
+
+READ = {
+    "last output": lambda net, x: net.out(net.layer(x)[0][:, -1]),
+    "mean output": lambda net, x: net.out(net.layer(x)[0].mean(dim=1)),
+    "last state": lambda net, x: net.out((s[0] if isinstance(s := net.layer(x)[1], tuple) else s)[-1]),
+}
+
+
+@pytest.mark.parametrize("read", READ)
+@pytest.mark.parametrize("kind", RECURRENT)
+def test_a_recurrent_network_is_written_out_by_its_steps(kind: str, read: str) -> None:
+    """Compared with torch's own layer, in a batch and one by one."""
+    torch.manual_seed(0)
+    layer = RECURRENT[kind]()
+    width = 16 if layer.bidirectional and read != "last state" else 8
+    network = Written(READ[read], layer=layer, out=nn.Linear(width, 1))
+    exported = export_network(network, (6, 3))
+    assert exported.parity < 1e-5
+    summary = audit(exported.model)
+    # However many steps read a weight, it is stored once.
+    assert summary.parameters < 2 * sum(p.numel() for p in network.parameters()) + 200
+    assert isinstance(network.layer, nn.RNNBase)
+
+
+def test_a_long_sequence_holds_its_weights_once() -> None:
+    torch.manual_seed(0)
+    network = Written(READ["last output"], layer=nn.LSTM(3, 32, batch_first=True), out=nn.Linear(32, 1))
+    sizes = [len(export_network(network, (steps, 3)).model) for steps in (10, 40)]
+    assert sizes[1] - sizes[0] < 30 * 1_500  # nodes; the weights of a step alone are 16 KB
+
+
 def test_the_score_of_classes_is_the_log_odds_of_not_being_normal() -> None:
     network = nn.Linear(3, 3)
     with torch.no_grad():
@@ -126,9 +165,13 @@ REFUSED: dict[str, tuple[Any, int | tuple[int, ...], str]] = {
     "chance": (
         lambda: Written(lambda net, x: net.out(x + torch.randn_like(x)), out=nn.Linear(8, 1)), 8, "RandomNormalLike",
     ),
-    "a recurrent network": (
-        lambda: Written(lambda net, x: net.out(net.lstm(x)[0][:, -1]), lstm=nn.LSTM(3, 8, batch_first=True),
+    "a recurrent network with time first": (
+        lambda: Written(lambda net, x: net.out(net.lstm(x.transpose(0, 1))[0][-1]), lstm=nn.LSTM(3, 8),
                         out=nn.Linear(8, 1)), (9, 3), "LSTM",
+    ),
+    "an initial state": (
+        lambda: Written(lambda net, x: net.out(net.gru(x, net.first)[0][:, -1]), gru=nn.GRU(3, 8, batch_first=True),
+                        out=nn.Linear(8, 1), first=nn.Identity()), (9, 3), "GRU is called with an initial state",
     ),
     "a function that raises": (lambda: Written(lambda net, x: 1 / 0), 8, "division by zero"),
     "more than one value": (lambda: nn.Unflatten(1, (2, 4)), 8, "expected one value or k logits a row"),

@@ -6,7 +6,7 @@ from torch import nn
 
 from stillwatch.errors import InputError
 from stillwatch.networks import Hint, distill_network
-from stillwatch.networks.layers import Matcher, recorded
+from stillwatch.networks.layers import Matcher, feature, recorded
 
 from .conftest import Case
 
@@ -21,6 +21,13 @@ def test_layers_are_recorded_by_path_while_the_context_lasts() -> None:
     before = given["1.0"]
     model(torch.randn(5, 2))
     assert given["1.0"] is before
+
+
+def test_of_a_recurrent_layer_the_outputs_are_its_feature() -> None:
+    model = nn.Sequential(nn.LSTM(3, 5, batch_first=True))
+    with recorded(model, ["0"], "model") as given:
+        outputs, _ = model(torch.randn(2, 7, 3))
+    assert torch.equal(feature(given, "0", "model"), outputs)
 
 
 @pytest.mark.parametrize("shape", [(6, 4), (6, 4, 5), (6, 4, 5, 3)])
@@ -59,14 +66,14 @@ def test_hints_bring_features_together(case: Case) -> None:
         case.loader(),
         validation=case.validation(),
         hints=[Hint("body", "1", weight=5.0)],
-        validate="features",
+        validate="loss",
         learning_rate=1e-2,
         epochs=15,
         labels_alone=False,
     )
     values = [epoch.value for epoch in done.trained.epochs]
     assert values[-1] > values[0] / 4  # negative losses
-    assert done.trained.judged.features == pytest.approx(-max(values))
+    assert done.trained.judged.loss == pytest.approx(-max(values))
     assert len(done.matchers) == 1
 
 

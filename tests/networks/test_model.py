@@ -14,10 +14,13 @@ from torch import nn
 import stillwatch as sw
 from stillwatch.distillation.result import Distillation
 from stillwatch.errors import StudentError
+from stillwatch.evaluation.fidelity import spearman
 from stillwatch.networks import (
     Hint,
     NetworkDistillation,
     NetworkTable,
+    TensorBatches,
+    distill_discrepancy,
     distill_network,
     export_network,
     network_model,
@@ -110,6 +113,24 @@ def test_a_student_of_features_alone_is_no_model(rows: NetworkTable, done: Netwo
     alone = distill_network(done.teacher, student, rows.training(), loss=None, hints=hints, epochs=1)
     with pytest.raises(StudentError, match="discrepancy detector"):
         network_model(rows, alone)
+
+
+def test_a_detector_teaches_a_plain_student_that_becomes_a_model(table: pa.Table, tmp_path: Path) -> None:
+    rows = read_table(table, label="fraud", train_on="normal")
+    learn = TensorBatches(rows.matrix(rows.learn))
+    held = rows.validation()
+    detector = distill_discrepancy(
+        network(rows.columns, 64, 32), network(rows.columns, 16, 32, seed=1), learn, validation=held, epochs=5
+    )
+    lessons = rows.training(synthetic=500)
+    student = network(rows.columns, 32, 1)
+    done = distill_network(
+        detector, student, lessons, validation=held, loss="regression", epochs=40, learning_rate=1e-2
+    )
+    network_model(rows, done).save(tmp_path / "model")
+    with torch.no_grad():
+        taught = detector(rows.encode(table)).numpy()
+    assert spearman(sw.load(tmp_path / "model").score(table), taught) > 0.6
 
 
 def test_one_network_is_exported_the_same_way_twice(done: NetworkDistillation, rows: NetworkTable) -> None:

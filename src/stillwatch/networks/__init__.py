@@ -8,7 +8,7 @@ from stillwatch.networks.layers import Hint
 from stillwatch.networks.model import network_model
 from stillwatch.networks.report import NetworkReport
 from stillwatch.networks.result import NetworkDistillation
-from stillwatch.networks.score import AnomalyScore, ReconstructionError
+from stillwatch.networks.score import AnomalyScore, Logits, ReconstructionError
 from stillwatch.networks.table import NetworkTable, read_table
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "Discrepancy",
     "Exported",
     "Hint",
+    "Logits",
     "NetworkDistillation",
     "NetworkReport",
     "NetworkTable",

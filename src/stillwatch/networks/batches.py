@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import count
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from stillwatch.errors import InputError
 
@@ -57,7 +58,7 @@ class Batch:
         return Batch(inputs, None if self.labels is None else move(self.labels))
 
 
-def call(model: nn.Module, inputs: Inputs) -> Any:
+def call(model: Callable[..., Any], inputs: Inputs) -> Any:
     """Run a network on the inputs of a batch."""
     if isinstance(inputs, dict):
         return model(**inputs)
@@ -88,6 +89,32 @@ def read_batch(item: Any) -> Batch:
             "one class a row."
         )
     return Batch(inputs, _classes(labels.reshape(-1)))
+
+
+def read(loader: Iterable[Any]) -> Iterator[Batch]:
+    """Batches of a loader; those without rows are passed over."""
+    return (batch for batch in map(read_batch, loader) if len(batch))
+
+
+def rounds(loader: Iterable[Any], seed: int, first: int) -> Iterator[Batch]:
+    """Batches without end; each round is seeded by its number, so that a resumed training draws what an undisturbed one does.
+
+    Raises
+    ------
+    InputError
+        a round has no batches.
+    """
+    for number in count(first):
+        torch.manual_seed((seed + 1) * 1_000_003 + number)
+        empty = True
+        for batch in read(loader):
+            empty = False
+            yield batch
+        if empty:
+            raise InputError(
+                "the loader yields nothing the second time. Hand over an iterable that can be gone through again and again, "
+                "such as a DataLoader or a list, not an iterator."
+            )
 
 
 def _parts(inputs: Any) -> Iterator[Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -29,10 +30,11 @@ def save_checkpoint(path: Path, state: State, settings: str, epochs: list[tuple[
         os.replace(part, path)
     except OSError as exc:
         raise InputError(
-            f"checkpoint {path.name!r} cannot be written ({exc.strerror}). Choose another folder."
+            f"checkpoint={str(path.parent)!r}: {path.name!r} cannot be written ({exc.strerror}). Name another folder."
         ) from exc
     finally:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):
+            part.unlink()
 
 
 def load_checkpoint(
@@ -43,7 +45,7 @@ def load_checkpoint(
     Raises
     ------
     InputError
-        the file is damaged, or belongs to another teacher or other settings.
+        the file is damaged, or belongs to other networks or other settings.
     """
     if not path.exists():
         return None
@@ -64,6 +66,6 @@ def load_checkpoint(
         ) from exc
     if found != settings:
         raise InputError(
-            f"{path.name} was written with other settings or by another teacher.\n  then: {found}\n  now:  {settings}\n{advice}"
+            f"{path.name} was written with other settings or networks.\n  then: {found}\n  now:  {settings}\n{advice}"
         )
     return state, epochs

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Literal
 
 import torch
@@ -56,3 +58,11 @@ def choose_precision(wanted: Precision, device: torch.device) -> torch.dtype:
 def mixed(device: torch.device, precision: torch.dtype) -> torch.autocast:
     """Context in which layers compute in `precision`."""
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision != torch.float32)
+
+
+@contextmanager
+def own_chance(device: torch.device) -> Iterator[None]:
+    """Leave torch's generators, of the CPU and of every GPU in use, as they were found."""
+    used = device.type == "cuda" or torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count()) if used else []):
+        yield

@@ -15,12 +15,12 @@ import torch
 from torch import Tensor, nn
 
 from stillwatch.errors import InputError
-from stillwatch.networks.batches import call
+from stillwatch.networks.batches import call, read
 from stillwatch.networks.device import Precision
 from stillwatch.networks.distill import Progress, distill_network
 from stillwatch.networks.layers import Hint, Matcher, feature, recorded
+from stillwatch.networks.misuse import refuse_loader
 from stillwatch.networks.report import Epoch
-from stillwatch.networks.survey import read
 from stillwatch.training import losses
 
 Pooling = Literal["mean", "max"]
@@ -65,16 +65,16 @@ class Discrepancy(nn.Module):
         super().train(False)
         return self
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, *inputs: Tensor, **named: Tensor) -> Tensor:
         """(n,) scores; higher = more abnormal."""
-        return self.pooled(x).div(self.scales).mean(dim=1)
+        return self.pooled(*inputs, **named).div(self.scales).mean(dim=1)
 
-    def pooled(self, x: Tensor) -> Tensor:
+    def pooled(self, *inputs: Tensor, **named: Tensor) -> Tensor:
         """(n, layers) distance of each layer, over its positions."""
-        flat = [part.reshape(part.shape[0], -1) for part in self.maps(x)]
+        flat = [part.reshape(part.shape[0], -1) for part in self.maps(*inputs, **named)]
         return torch.stack([p.amax(dim=1) if self.pooling == "max" else p.mean(dim=1) for p in flat], dim=1)
 
-    def maps(self, x: Tensor) -> tuple[Tensor, ...]:
+    def maps(self, *inputs: Tensor, **named: Tensor) -> tuple[Tensor, ...]:
         """(n, positions...) distances, layer by layer: where a row departs, for features that have positions."""
         matchers = [matcher for matcher in self.matchers if isinstance(matcher, Matcher)]
         read_from = [] if self.student_reads is None else [self.student_reads]
@@ -82,11 +82,11 @@ class Discrepancy(nn.Module):
             recorded(self.teacher, [m.hint.teacher for m in matchers] + read_from, "teacher") as theirs,
             recorded(self.student, [m.hint.student for m in matchers], "student") as ours,
         ):
-            call(self.teacher, x)
-            call(
-                self.student,
-                x if self.student_reads is None else feature(theirs, self.student_reads, "teacher"),
-            )
+            self.teacher(*inputs, **named)
+            if self.student_reads is None:
+                self.student(*inputs, **named)
+            else:
+                self.student(feature(theirs, self.student_reads, "teacher"))
         found = []
         for matcher in matchers:
             hint = matcher.hint
@@ -116,7 +116,7 @@ def distill_discrepancy(
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Discrepancy:
-    """Train a student to follow its teacher's features on normal rows.
+    """Train a student to follow its teacher's features on normal rows; the detector comes on the CPU.
 
     Parameters
     ----------
@@ -139,6 +139,7 @@ def distill_discrepancy(
     Source: Bergmann et al. 2020, arXiv:1911.02357 (Uninformed Students, one student); Wang et al. 2021, arXiv:2103.04257 (STFPM);
     Deng, Li 2022, arXiv:2201.10703 (reverse distillation). A teacher that learnt nothing: Burda et al. 2019, arXiv:1810.12894.
     """
+    refuse_loader(loader, "loader")
     _refuse_anomalies(loader)
     done = distill_network(
         teacher,
@@ -173,7 +174,7 @@ def distill_discrepancy(
 @torch.no_grad()
 def _ordinary(detector: Discrepancy, loader: Iterable[Any]) -> Tensor:
     """(layers,) mean distance on normal rows, never 0."""
-    parts = [detector.pooled(batch.to(torch.device("cpu")).first) for batch in read(loader)]
+    parts = [call(detector.pooled, batch.to(torch.device("cpu")).inputs) for batch in read(loader)]
     return torch.cat(parts).mean(dim=0).clamp(min=1e-12)
 
 

@@ -29,6 +29,7 @@ from stillwatch.artifact.audit import audit
 from stillwatch.artifact.parity import TOLERANCE, disagreement, open_session
 from stillwatch.errors import AuditError, StudentError
 from stillwatch.graph import OPSET, Graph
+from stillwatch.networks.recurrent import unroll
 from stillwatch.networks.score import anomaly_score
 
 # No size of a layer is likely to be this; rows are told by it.
@@ -123,7 +124,7 @@ def write_network(graph: Graph, flat: nn.Module, matrix: str, columns: int) -> s
         the network cannot be traced, or holds an operator that no graph may.
     """
     rows = torch.randn(_TRACED, columns, generator=torch.Generator().manual_seed(1))
-    model = _trace(flat, rows)
+    model = _trace(unroll(copy.deepcopy(flat)), rows)
     try:
         values = _run(model, rows.numpy())
     except Exception as exc:  # onnxruntime's exceptions share no base of their own
@@ -147,9 +148,14 @@ def write_network(graph: Graph, flat: nn.Module, matrix: str, columns: int) -> s
             names[node.output[0]] = graph.add("Reshape", name_of(node.input[0]), shape)
             continue
         attributes = {a.name: helper.get_attribute_value(a) for a in node.attribute}
+        inputs = [name_of(value) for value in node.input]
+        if node.op_type == "Gather" and node.input[1] in constants:
+            # x[:, -1]: the audit takes no index that counts from the end.
+            size = values[node.input[0]].shape[attributes.get("axis", 0)]
+            inputs[1] = graph.constant(values[node.input[1]] % size, np.int64)
         written = graph.add_many(
             node.op_type,
-            *map(name_of, node.input),
+            *inputs,
             outputs=len(node.output),
             domain=node.domain,
             **attributes,

@@ -1,4 +1,4 @@
-"""A teacher at work: frozen, and afterwards exactly as it was found."""
+"""Networks at work: a teacher frozen, and afterwards exactly as it was found; a student lent to a device."""
 
 from __future__ import annotations
 
@@ -41,6 +41,19 @@ def frozen(model: nn.Module, device: torch.device) -> Iterator[nn.Module]:
                     buffer.copy_(buffers[name])
         for module, training in modes.items():
             module.training = training
+
+
+@contextmanager
+def lent(student: nn.Module, device: torch.device) -> Iterator[None]:
+    """Move a student to a device and, trained, back to where it came from, in eval mode."""
+    home = _home(student)
+    try:
+        student.to(device)
+        yield
+    finally:
+        if home is not None:
+            student.to(home)
+        student.eval()
 
 
 def weights_digest(model: nn.Module) -> str:

@@ -85,7 +85,7 @@ def _layer(model: nn.Module, path: str, who: str) -> nn.Module:
 
 
 def feature(given: dict[str, Any], path: str, who: str) -> Tensor:
-    """What a layer gave.
+    """What a layer gave; of several, as recurrent and attention layers give, the first.
 
     Raises
     ------
@@ -93,6 +93,8 @@ def feature(given: dict[str, Any], path: str, who: str) -> Tensor:
         it was not called, or gave no tensor.
     """
     value = given.get(path)
+    if isinstance(value, tuple) and value:
+        value = value[0]
     if not isinstance(value, Tensor):
         found = "was not called" if value is None else f"gives a {type(value).__name__}"
         raise InputError(

@@ -138,6 +138,7 @@ class NetworkStudent:
             "loss": goal.loss,
             "temperature": goal.temperature,
             "label_weight": goal.label_weight,
+            "jitter": self.distilled.jitter,
             "hints": [[hint.teacher, hint.student, hint.distance, hint.weight] for hint in goal.hints],
         }
 

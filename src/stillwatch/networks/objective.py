@@ -76,13 +76,14 @@ class Goal:
         return self.loss is not None or self.label_weight > 0
 
     @property
+    def taught(self) -> bool:
+        """Whether the teacher's outputs or features take part in the loss."""
+        return bool(self.hints) or (self.loss is not None and self.label_weight < 1)
+
+    @property
     def asks(self) -> bool:
         """Whether the teacher is needed to train."""
-        return (
-            bool(self.hints)
-            or self.student_reads is not None
-            or (self.loss is not None and self.label_weight < 1)
-        )
+        return self.taught or self.student_reads is not None
 
 
 class Learner(nn.Module):
@@ -112,14 +113,18 @@ class Objective:
 
     def __call__(self, output: Any, teacher: Any, labels: Tensor | None, matched: Tensor | None) -> Tensor:
         """Loss of the student's output, given the teacher's, the labels and the loss of the hints."""
-        goal, parts = self.goal, []
-        if goal.loss is not None and goal.label_weight < 1:
-            parts.append((1 - goal.label_weight) * self._soft(output, teacher))
+        goal = self.goal
+        parts = [part for part in (self.taught(output, teacher), matched) if part is not None]
         if goal.label_weight and labels is not None:
             parts.append(goal.label_weight * self._hard(output, labels))
-        if matched is not None:
-            parts.append(matched)
         return torch.stack(parts).sum()
+
+    def taught(self, output: Any, teacher: Any) -> Tensor | None:
+        """What the teacher's output gives to the loss; None where it does not teach."""
+        goal = self.goal
+        if goal.loss is None or goal.label_weight == 1:
+            return None
+        return (1 - goal.label_weight) * self._soft(output, teacher)
 
     def _soft(self, output: Tensor, teacher: Tensor) -> Tensor:
         goal = self.goal

@@ -25,14 +25,14 @@ class Judged:
         (n,) float64 anomaly scores; higher = more abnormal. The scales may differ. Empty where features alone teach.
     labels
         (n,) 1 = anomaly, 0 = normal, NaN = unknown; None: the rows have none.
-    features
-        weighted loss of the hints, mean over the rows; None: no hints.
+    loss
+        what the teacher's outputs and features give to the loss, mean over the rows; None: nothing does.
     """
 
     teacher: NDArray[np.float64]
     student: NDArray[np.float64]
     labels: NDArray[np.float64] | None
-    features: float | None = None
+    loss: float | None = None
 
 
 @dataclass(frozen=True)
@@ -64,6 +64,8 @@ class NetworkDistillation:
         plain sentences on what the user should look at.
     rows
         in an epoch.
+    jitter
+        standard deviations by which rows were moved; 0: they stayed.
     sample
         some of them, to time the networks with.
     """
@@ -78,6 +80,7 @@ class NetworkDistillation:
     labels_alone_note: str
     warnings: tuple[str, ...]
     rows: int
+    jitter: float
     sample: Batch
 
     @cached_property

@@ -54,21 +54,46 @@ def anomaly_score(output: Tensor, *, normal_class: int = 0) -> Tensor:
     return rest - output[:, normal_class]
 
 
-def check_output(output: Any, who: str = "network") -> None:
-    """Refuse what is no (n,), (n, 1) or (n, k) tensor.
+def check_output(output: Any, who: str = "network", *, rows: int | None = None) -> None:
+    """Refuse what is no (n,), (n, 1) or (n, k) tensor, or not of so many rows.
 
     Raises
     ------
     InputError
         the message says what to do.
     """
-    if isinstance(output, Tensor) and output.ndim in (1, 2) and output.is_floating_point():
-        return
-    found = f"{output.dtype} {tuple(output.shape)}" if isinstance(output, Tensor) else type(output).__name__
-    raise InputError(
-        f"the {who} gives {found}; expected one value or k logits a row, (n,), (n, 1) or (n, k). Wrap it in a module that "
-        "returns those alone (ReconstructionError, for an autoencoder)."
-    )
+    if not isinstance(output, Tensor) or output.ndim not in (1, 2) or not output.is_floating_point():
+        found = (
+            f"{output.dtype} {tuple(output.shape)}" if isinstance(output, Tensor) else type(output).__name__
+        )
+        raise InputError(
+            f"the {who} gives {found}; expected one value or k logits a row, (n,), (n, 1) or (n, k). Wrap it in a module that "
+            "returns those alone (ReconstructionError, for an autoencoder)."
+        )
+    if rows is not None and len(output) != rows:
+        raise InputError(
+            f"the {who} gives {tuple(output.shape)} for a batch of {rows} rows; expected an output a row. Rows come first in "
+            "every tensor (batch_first=True, for a recurrent layer)."
+        )
+
+
+class Logits(nn.Module):
+    """A network that gives probabilities, as logits: log-odds of one, logarithms of k.
+
+    Parameters
+    ----------
+    network
+        gives (n,) or (n, 1) probabilities of an anomaly, or (n, k) of k classes.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, *inputs: Any, **named: Any) -> Tensor:
+        """Logits, in the shape of the probabilities; the outermost ones that float32 tells from 0 and 1 are about 16."""
+        p: Tensor = self.network(*inputs, **named).float().clamp(1e-7, 1 - 1e-7)
+        return p.log() - (1 - p).log() if p.ndim == 1 or int(p.shape[1]) == 1 else p.log()
 
 
 class ReconstructionError(nn.Module):
@@ -77,7 +102,7 @@ class ReconstructionError(nn.Module):
     Parameters
     ----------
     autoencoder
-        gives what it is given, in the same shape.
+        gives what it is given, in the same shape; of a tuple, as a variational one gives, the first is read.
     """
 
     def __init__(self, autoencoder: nn.Module) -> None:
@@ -86,5 +111,10 @@ class ReconstructionError(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(n,) errors."""
-        difference: Tensor = x - self.autoencoder(x)
+        given = self.autoencoder(x)
+        back = given[0] if isinstance(given, tuple | list) else given
+        rows, made = (tuple(map(int, side.shape)) for side in (x, back))
+        if rows != made:
+            raise InputError(f"the autoencoder gives {made} for rows {rows}; expected the same shape.")
+        difference: Tensor = x - back
         return (difference * difference).flatten(1).mean(dim=1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from stillwatch.errors import InputError, TeacherError
-from stillwatch.networks.batches import Batch, call, read_batch
-from stillwatch.networks.device import mixed
+from stillwatch.networks.answer import ask, finite
+from stillwatch.networks.batches import Batch, read
 from stillwatch.networks.layers import feature
 from stillwatch.networks.score import anomaly_score, check_output
 
@@ -34,6 +34,8 @@ class Survey:
         columns of the teacher's output: 1 for one value a row.
     statistics
         layer -> mean and standard deviation of its features by channel.
+    deviations
+        (...) standard deviation of each element of a row, where rows are one tensor of floating point numbers.
     first
         the first batch.
     """
@@ -44,6 +46,7 @@ class Survey:
     labels: NDArray[np.int64] | None
     classes: int
     statistics: dict[str, tuple[Tensor, Tensor]]
+    deviations: Tensor | None
     first: Batch
 
 
@@ -103,6 +106,7 @@ def survey(
     scores: list[NDArray[np.float64]] = []
     labels: list[NDArray[np.int64]] = []
     moments = {path: _Moments() for path in layers}
+    elements = _Moments()
     first: Batch | None = None
     batches = rows = 0
     classes = 1
@@ -110,12 +114,14 @@ def survey(
         first = first or batch
         output = ask(teacher, batch.to(device), precision)
         batches, at, rows = batches + 1, rows + 1, rows + len(batch)
+        if isinstance(batch.inputs, Tensor) and batch.inputs.is_floating_point():
+            elements.add(batch.inputs.flatten(1) if batch.inputs.ndim > 1 else batch.inputs[:, None], 1)
         for path, channels in layers.items():
-            moments[path].add(
-                finite(feature(given, path, "teacher"), f"layer {path!r} of the teacher", at), channels
-            )
+            values = finite(feature(given, path, "teacher"), f"layer {path!r} of the teacher", at)
+            _refuse_channels(values, path, channels)
+            moments[path].add(values, channels)
         if outputs:
-            check_output(output, "teacher")
+            check_output(output, "teacher", rows=len(batch))
             finite(output, "the teacher", at)
             classes = 1 if output.ndim == 1 else output.shape[1]
             score = anomaly_score(output.float(), normal_class=normal_class)
@@ -139,41 +145,19 @@ def survey(
         labels=np.concatenate(labels) if labels else None,
         classes=classes,
         statistics={path: moment.result() for path, moment in moments.items()},
+        deviations=elements.result()[1].reshape(first.first.shape[1:]) if elements.count else None,
         first=first,
     )
     _refuse_constant(found, name)
     return found
 
 
-def read(loader: Iterable[Any]) -> Iterator[Batch]:
-    """Batches of a loader; those without rows are passed over."""
-    return (batch for batch in map(read_batch, loader) if len(batch))
-
-
-@torch.no_grad()
-def ask(model: nn.Module, batch: Batch, precision: torch.dtype) -> Any:
-    """What a network says of a batch, without gradients."""
-    with mixed(batch.first.device, precision):
-        output = call(model, batch.inputs)
-    return output.detach() if isinstance(output, Tensor) else output
-
-
-def finite(values: Tensor, who: str, first_row: int) -> Tensor:
-    """Hand values back if they are finite.
-
-    Raises
-    ------
-    TeacherError
-        they are not; the message names the first row.
-    """
-    bad = ~torch.isfinite(values.flatten(1) if values.ndim > 1 else values[:, None]).all(dim=1)
-    if bool(bad.any()):
-        row = first_row + int(bad.nonzero()[0])
-        raise TeacherError(
-            f"{who} gives NaN or infinity for {int(bad.sum()):,} of {len(bad):,} rows of a batch (first: row {row:,}). "
-            "Look for missing or huge values in the inputs, or for a teacher whose training diverged."
+def _refuse_channels(values: Tensor, path: str, channels: int) -> None:
+    if not -values.ndim <= channels < values.ndim or channels % values.ndim == 0:
+        raise InputError(
+            f"layer {path!r} of the teacher gives {tuple(values.shape)}, whose features cannot lie along dimension {channels}. "
+            "Set channels of its Hint: 1 in (n, channels, ...), -1 in (n, ..., channels)."
         )
-    return values
 
 
 def _refuse_constant(found: Survey, name: str) -> None:
