@@ -130,7 +130,11 @@ Delimiter = Annotated[
 ]
 Encoding = Annotated[
     str | None,
-    typer.Option(metavar="NAME", help="Encoding of a text file, such as cp1252.", show_default="utf-8"),
+    typer.Option(
+        metavar="NAME",
+        help="Encoding of a text file, such as cp1252.",
+        show_default="utf-8, or utf-16 with its mark",
+    ),
 ]
 AlertRate = Annotated[
     float | None,

@@ -98,7 +98,7 @@ def open_source(data: Any, *, delimiter: str | None = None, encoding: str | None
     delimiter
         what stands between the fields of a text file, one character; None: found out from the header.
     encoding
-        of a text file, such as "cp1252" or "utf-16"; None: UTF-8.
+        of a text file, such as "cp1252"; None: UTF-8, or UTF-16 where the file begins with its mark.
 
     Raises
     ------
