@@ -78,6 +78,8 @@ def open_file(
     SchemaError
         a column name stands twice.
     """
+    if "\0" in str(path):
+        raise TableError(f"{shown(str(path), 200)} is no path: it holds a NUL character.")
     if path.is_dir():
         raise TableError(
             f"{path} is a directory. Hand it over alone, or name the files in it: {path / '*.csv'}."

@@ -166,14 +166,10 @@ class ColumnProfile:
     def _hint(self) -> str:
         """What the texts nearly are, and how they have to be written to be read so; "" for ordinary texts."""
         if self.nearly_dates >= MOSTLY * max(1, self.looked):
-            return (
-                "; most look like dates, but day and month may be swapped: write them as 2024-12-31, or declare the kind "
-                "timestamp where the year comes first, to use them as points in time"
-            )
+            return "; most look like dates: write them as 2024-12-31 to use them as points in time"
         if self.nearly_numbers >= MOSTLY * max(1, self.looked):
             return (
-                "; most look like numbers with a currency, a percent sign, marks of thousands or another minus: write them "
-                "plainly, as 1234.5, to use them as numbers"
+                "; most look like numbers with a unit or marks: write them as 1234.5 to use them as numbers"
             )
         return ""
 
