@@ -4,6 +4,7 @@ import gzip
 import io
 import os
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -107,6 +108,20 @@ def test_standard_input(data: bytes, expected: Any, monkeypatch: pytest.MonkeyPa
     assert source.description == "standard input"
     for _ in range(2):
         assert [row for batch in source.batches() for row in batch.to_pylist()] == expected
+
+
+def test_a_pipe_with_a_name_is_read_once(tmp_path: Path) -> None:
+    """As the shell makes one of `<(zcat payments.csv.gz)`."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=pipe.write_bytes, args=(b"a,b\n1,x\n",))
+    writer.start()
+    source = open_source(pipe)
+    writer.join()
+    for _ in range(2):
+        assert [row for batch in source.batches() for row in batch.to_pylist()] == [{"a": "1", "b": "x"}]
+    with pytest.raises(TableError, match="is a pipe"):
+        open_file(pipe)
 
 
 def test_standard_input_that_cannot_be_read(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -84,6 +84,10 @@ def open_file(
         raise TableError(
             f"{path} is a directory. Hand it over alone, or name the files in it: {path / '*.csv'}."
         )
+    if path.is_fifo():
+        raise TableError(
+            f"{path} is a pipe, which can be read only once. Save what comes out of it to a file."
+        )
     place = Place(path, title or str(path), encoding=UTF8 if encoding is None else known_encoding(encoding))
     with place.explained():
         file = _recognised(place, delimiter)
