@@ -26,6 +26,8 @@ FLAGS = {
     "allow it to be overwritten": "pass --overwrite",
     "label='...'": "--label COLUMN",
     "encoding='cp1252'": "--encoding cp1252",
+    "Distill with calibrate_by=": "Distill with --calibrate-by ",
+    "or recalibrate with by=": "or recalibrate with --by ",
     "declare the column a category": "declare it a category (--column NAME=category)",
     "Declare the kind of a column that was set aside": "Declare its kind (--column NAME=KIND)",
     "declare its kind to use it": "declare its kind (--column NAME=KIND) to use it",
