@@ -26,7 +26,7 @@ from stillwatch.table.timestamp import MISSING_TIME
 
 Value = str | float | bool | None
 _FAR = 1.0  # robust deviations
-_ODD = 8  # columns that are tried alone in the normal row
+_ODD = 6  # columns that are tried alone in the normal row
 _PAIRED = 5  # columns that are tried in pairs
 
 
