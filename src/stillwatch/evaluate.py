@@ -87,12 +87,14 @@ def evaluate(
     Raises
     ------
     InputError
-        no label column is known.
+        no label column is known, or `rows_per_second` is not above zero.
     CalibrationError
         the rate is finer than the model supports.
     SchemaError
         a column is missing, or the label holds something else.
     """
+    if not 0 < rows_per_second < float("inf"):
+        raise InputError(f"rows_per_second={rows_per_second}: expected a number above 0.")
     schema = scorer.manifest.schema
     if label is None and schema.label is None:
         raise InputError("The model was distilled without a label. Name the label column: label='...'.")

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import errno
+import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -65,3 +68,27 @@ def test_the_words_that_are_replaced_still_stand_in_the_library(argument: str) -
         " ".join("".join(path.read_text() for path in files).split()).replace('" "', "").replace('" f"', "")
     )
     assert argument in text, f"{argument!r} has been reworded: mend FLAGS"
+
+
+IMPORTS_SLOWLY = """
+import os, sys, time
+class Slow:
+    def find_spec(self, name, path=None, target=None):
+        if name == "stillwatch":
+            os.write(1, b"importing\\n")
+            time.sleep(30)
+sys.meta_path.insert(0, Slow())
+from stillwatch_program import run
+run()
+"""
+
+
+def test_an_interrupt_before_anything_has_begun_is_one_line() -> None:
+    with subprocess.Popen([sys.executable, "-c", IMPORTS_SLOWLY], stdout=-1, stderr=-1, text=True) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.readline() == "importing\n"
+        process.send_signal(signal.SIGINT)
+        said = process.stderr.read()
+    assert process.returncode == 130
+    assert said == "error: interrupted; nothing had begun\n"

@@ -90,6 +90,7 @@ def test_hostile_names_are_inert(invoke: Run, tmp_path: Path) -> None:
         ("", "is empty"),
         ("a,b\n", "has no rows"),
         ("a,a\n1,2\n", "stand more than once: 'a'"),
+        ("7,0,0\n8,1,1\n", "Is the header missing?"),
         ("a,b\n1,2\n3\n", "line 3 has 1 fields, the header has 2"),
     ],
 )

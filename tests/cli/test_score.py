@@ -329,6 +329,35 @@ def test_nothing_that_a_terminal_obeys_reaches_it(keyed: Path, evil: Path) -> No
     assert not [sign for sign in shown if (sign < " " and sign != "\n") or "\x7f" <= sign < "\xa0"]
 
 
+@pytest.mark.parametrize("alias", ["t.csv", "./t.csv", "link.csv", "hard.csv"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("score", "MODEL", "t.csv", "--overwrite", "-o"),
+        ("score", "MODEL", "*.csv", "--overwrite", "-o"),
+        ("score", "MODEL", "t.csv", "--stream", "--dead-letters"),
+        ("inspect", "t.csv", "--overwrite", "--schema"),
+    ],
+)
+def test_the_data_is_never_overwritten(
+    invoke: Run,
+    keyed: Path,
+    fresh: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    command: tuple[str, ...],
+    alias: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    data = fresh.read_bytes()
+    Path("t.csv").write_bytes(data)
+    Path("link.csv").symlink_to("t.csv")
+    Path("hard.csv").hardlink_to("t.csv")
+    done = invoke(*(keyed if word == "MODEL" else word for word in command), alias)
+    assert_one_message(done, "is the data itself")
+    assert Path("t.csv").read_bytes() == data
+
+
 def test_a_key_that_is_called_like_a_result_is_refused(invoke: Run, tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     table = pa.table({"score": [f"k{i}" for i in range(60)], "x": rng.normal(size=60)})

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 import stillwatch as sw
-from stillwatch.drift.report import Drift, Found, compare
+from stillwatch.drift.report import Drift, Found, _spans, compare
 from stillwatch.drift.sketch import ColumnCounter, Sketches, sketch_columns, sketch_scores
 from stillwatch.table.rows import Rows
 from stillwatch.table.schema import Column, Schema
@@ -160,3 +160,15 @@ def test_without_rows_set_apart_the_score_is_not_judged() -> None:
 def test_a_level_is_a_chance(distilled: sw.Distillation) -> None:
     with pytest.raises(sw.InputError, match="level=1"):
         distilled.scorer.drift(mixed_table(100), level=1)
+
+
+def test_labels_have_the_digits_that_tell_bars_apart(rng: np.random.Generator) -> None:
+    x = 1_700_000_000 + 10_000 * rng.random(2_000)
+    sketch = sketch_columns(
+        Rows(x[:, None], np.empty((2_000, 0), object)),
+        Schema(columns=(Column(name="serial", kind="number"),)),
+        {},
+    )[0]
+    labels = _spans(sketch.edges, [[i] for i in range(len(sketch.counts))])
+    assert len(set(labels)) == len(labels)
+    assert _spans((0.0, 1.0, 2.5), [[0], [1], [2], [3]]) == ["to 0", "0 to 1", "1 to 2.5", "above 2.5"]

@@ -88,6 +88,39 @@ def test_a_column_that_hides_behind_another_is_found() -> None:
     assert [(r.column, r.effect) for r in found] == [("a", 1.0), ("b", 7.5)]
 
 
+def test_columns_that_hide_each_other_are_found_by_what_each_adds_alone() -> None:
+    """Of a and b either is enough for the highest score; of all others none changes it by much."""
+
+    def saturated(rows: Rows) -> np.ndarray:
+        odd = np.abs(rows.numbers[:, :2]).max(axis=1)
+        return (np.minimum(odd, 5.0) + 0.1 * rows.numbers[:, 2:].sum(axis=1)).astype(np.float32)
+
+    names = [f"x{j}" for j in range(12)]
+    schema = Schema(columns=tuple(Column(name=name, kind="number") for name in names))
+    normal = References(numbers=((0.0,) * 12,), texts=((),), times=((),), scale=(1.0,) * 12)
+    row = Rows(np.array([[9.0, 9.0, *[0.5] * 10]]), np.empty((1, 0), object))
+    (found,) = Explainer(schema, normal, saturated).explain(row, 2)
+    assert {r.column for r in found} == {"x0", "x1"}
+    assert [r.effect for r in found] == [0.0, 5.0]
+
+
+@pytest.mark.parametrize("top", [1, 2, 3, 4, 7, 12])
+def test_any_number_of_reasons_is_the_start_of_more(top: int, rng: np.random.Generator) -> None:
+    weights = rng.normal(size=12)
+    names = [f"x{j}" for j in range(12)]
+    explainer = Explainer(
+        Schema(columns=tuple(Column(name=name, kind="number") for name in names)),
+        References(numbers=((0.0,) * 12,), texts=((),), times=((),), scale=(1.0,) * 12),
+        lambda rows: (rows.numbers @ weights).astype(np.float32),
+    )
+    row = Rows(rng.normal(size=(1, 12)), np.empty((1, 0), object))
+    (found,), (whole,) = explainer.explain(row, top), explainer.explain(row, 12)
+    assert [r.column for r in found] == [r.column for r in whole[:top]]
+    fall = weights * row.numbers[0]
+    assert [r.effect for r in whole] == pytest.approx(fall[[int(r.column[1:]) for r in whole]], abs=1e-5)
+    assert len({r.column for r in whole}) == 12
+
+
 def test_in_batches_as_one_by_one_and_always_the_same(distilled: sw.Distillation, table: pa.Table) -> None:
     scorer, rows = distilled.scorer, table.slice(0, 300)
     found = scorer.explain(rows)

@@ -108,7 +108,12 @@ def test_reading_again_gives_the_same(save: Save) -> None:
         ("t.csv", b"\n\n", "is empty"),
         ("t.csv", b"a,b\n\xff,1\n", r"not UTF-8 text at line 2\b"),
         ("t.csv", b"\xffa,b\n1,2\n", "not UTF-8 text"),
-        ("t.csv", "a,b\n1,2\n".encode("utf-16"), "UTF-16"),
+        ("t.csv", "a,b\n1,2\n".encode("utf-16-le"), "NUL bytes"),
+        (
+            "t.csv",
+            b"made by a tool\na,b\n1,2\n",
+            "line 2 has 2 fields, the header has 1.*remove what is above it",
+        ),
         ("t.csv", b"PK\x03\x04zip", "zip archive"),
         ("t.csv", b"a,b\n1,\x00\n", "NUL bytes"),
         ("t.csv", b"a,b\n1,2\n3\n", r"line 3 has 1 fields, the header has 2; it begins '3'"),

@@ -65,6 +65,35 @@ def test_one_bad_number_makes_a_category_that_says_so() -> None:
     assert "x1" not in column.reason  # the reason is stored with the model, and the value is one row's
 
 
+@pytest.mark.parametrize(
+    ("values", "like"),
+    [
+        (["$1,234.50", "$ 2", "-$3.5"], "numbers"),
+        (["12.5%", "13 %"], "numbers"),
+        (["1.234,50 €", "2,00 €"], "numbers"),
+        (["CHF 1'000.00", "CHF 3.50"], "numbers"),
+        (["1 234,5", "12 345 678,9"], "numbers"),
+        (["1,234,567.89", "2,345,678.90"], "numbers"),
+        (["\N{MINUS SIGN}5", "\N{MINUS SIGN}6.5"], "numbers"),
+        (["(5.00)", "(6.25)"], "numbers"),
+        (["31/12/2024", "1/2/2024 13:45"], "dates"),
+        (["31.12.2024", "01.02.24"], "dates"),
+        (["2024/12/31", "2024/01/02"], "dates"),
+        (["3 Mar 2024", "4-Dec-24"], "dates"),
+        (["March 3, 2024", "Dec. 4 2024"], "dates"),
+        (["10.0.0.1", "192.168.1.7"], ""),
+        (["8001 Z", "A12"], ""),
+        (["1-2", "3-4"], ""),
+        (["a", "b"], ""),
+        (["$1", "b"], ""),
+    ],
+)
+def test_what_people_write_for_numbers_and_dates_is_hinted_at(values: list[str], like: str) -> None:
+    column = only(values)
+    assert column.kind == "category"
+    assert (f"most look like {like}" in column.reason) if like else ("look like" not in column.reason)
+
+
 def test_the_row_of_the_first_offender_counts_over_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     values = ["1"] * 70_000 + ["x"] + ["2"] * 10
     assert "at row 70,001" in only(values).reason

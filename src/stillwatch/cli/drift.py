@@ -7,7 +7,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from stillwatch.cli import options
+from stillwatch.cli import drift_page, options
+from stillwatch.cli.drift_page import p_value, shares, title
 from stillwatch.cli.show import progress, result
 from stillwatch.drift.report import LEVEL, Change, Drift
 from stillwatch.evaluation.inert import plain
@@ -24,8 +25,19 @@ def drift(
         float,
         typer.Option(metavar="CHANCE", help="Chance that anything is called drifted where nothing is."),
     ] = LEVEL,
+    output: Annotated[
+        str | None,
+        typer.Option(
+            "--out",
+            "-o",
+            metavar="FILE.html",
+            help="Also write a page with a chart of everything that has drifted.",
+            show_default=False,
+        ),
+    ] = None,
     delimiter: options.Delimiter = None,
     encoding: options.Encoding = None,
+    overwrite: options.Overwrite = False,
     json: options.Json = False,
 ) -> None:
     """Compare a table with what a model was made of: every column, the score and the share of alarms.
@@ -37,17 +49,23 @@ def drift(
 
     Give a few hundred rows or more.
 
-        stillwatch drift model last_week.csv
+        stillwatch drift model last_week.csv -o drift.html
 
     Exit code 4 where something has drifted.
     """
     from stillwatch.scorer import load
+    from stillwatch.table.write import write_whole
 
+    if output is not None and not output.lower().endswith((".html", ".htm")):
+        raise typer.BadParameter(f"--out {output}: the page is HTML; name a file that ends in .html.")
     if not 0 < level < 1:
         raise typer.BadParameter(f"--level {level:g}: expected a chance between 0 and 1, such as 0.01.")
     scorer, source = load(model), options.opened(data, delimiter, encoding)
     with progress() as tell:
         found = scorer.drift(source.watched(lambda done, total: tell("drift", done, total)), level=level)
+    if output is not None:
+        options.spare_the_data(data, output)
+        write_whole(output, drift_page.render(found).encode(), overwrite=overwrite)
     result({"drifted": found.drifted, "alarm": found.alarm, **_fields(found)}, _page(found), json=json)
     if found.alarm:
         raise typer.Exit(4)
@@ -75,14 +93,14 @@ def _table(found: Drift) -> Table:
     score = () if found.score is None else (found.score,)
     for change in (*score, *found.columns[:_MOST_LINES]):
         table.add_row(
-            Text(_name(change), style="bold" if change.drifted else ""),
+            Text(title(change), style="bold" if change.drifted else ""),
             Text(change.size, style="bold red") if change.drifted else "none seen",
             decimal(change.psi),
             "" if change.ks is None else decimal(change.ks),
             "" if change.above is None else decimal(change.above),
-            _shares(change.missing),
-            _shares(change.unseen),
-            _p(change.p_value),
+            shares(change.missing),
+            shares(change.unseen),
+            p_value(change.p_value),
         )
     more = len(found.columns) - _MOST_LINES
     if more > 0:
@@ -97,7 +115,7 @@ def _table(found: Drift) -> Table:
             style="bold red" if alarms.drifted else "",
         ),
         *[""] * 5,
-        _p(alarms.p_value),
+        p_value(alarms.p_value),
     )
     return table
 
@@ -111,7 +129,7 @@ def _chart(change: Change) -> Group:
         shape.append("\n")
         shape.append(_bar(bar.now / most), style="bold")
         table.add_row(Text(plain(bar.label, 30)), shape, Text(f"{percent(bar.before)}\n{percent(bar.now)}"))
-    return Group(Text.assemble((_name(change), "bold"), "  before, and below it now"), table)
+    return Group(Text.assemble((title(change), "bold"), "  before, and below it now"), table)
 
 
 def _bar(share: float) -> str:
@@ -121,18 +139,3 @@ def _bar(share: float) -> str:
 def _verdict(found: Drift) -> Text:
     said = ("drifted", "bold yellow") if found.alarm else ("nothing has drifted", "green")
     return Text.assemble(f"{found.rows:,} rows: ", said, f". {found.why}")
-
-
-def _name(change: Change) -> str:
-    if change.kind == "score":
-        return "score"
-    part = f" ({change.kind})" if change.kind in {"hour", "weekday"} else ""
-    return plain(change.column, 40) + part
-
-
-def _shares(pair: tuple[float, float] | None) -> str:
-    return "" if pair is None or not any(pair) else f"{percent(pair[0])} → {percent(pair[1])}"
-
-
-def _p(value: float | None) -> str:
-    return "unknown" if value is None else f"{value:.2g}"

@@ -66,6 +66,7 @@ def inspect(
         result({**facts, "schema": held}, Group(_pairs(facts), "", _table(held)), json=json)
         return
     source = options.opened(data, delimiter, encoding)
+    options.spare_the_data(data, schema)
     if against is not None:
         if schema is not None:
             raise typer.BadParameter("--schema writes what is found, --against compares. Choose one.")

@@ -14,8 +14,9 @@ import typer
 from stillwatch.calibration.budget import budget_rate
 from stillwatch.errors import InputError
 from stillwatch.scores import RESULTS
-from stillwatch.table.read import Source, open_source
+from stillwatch.table.read import Source, open_source, paths_of
 from stillwatch.table.schema import MISSING_TOKENS, DecimalMark, Kind
+from stillwatch.table.standard_input import DASH
 
 if TYPE_CHECKING:
     from stillwatch.scale import Engine
@@ -130,7 +131,11 @@ Delimiter = Annotated[
 ]
 Encoding = Annotated[
     str | None,
-    typer.Option(metavar="NAME", help="Encoding of a text file, such as cp1252.", show_default="utf-8"),
+    typer.Option(
+        metavar="NAME",
+        help="Encoding of a text file, such as cp1252.",
+        show_default="utf-8, or utf-16 with its mark",
+    ),
 ]
 AlertRate = Annotated[
     float | None,
@@ -278,6 +283,21 @@ def opened(data: list[str], delimiter: str | None = None, encoding: str | None =
     """Open what a command was given, once: one path may be a glob, a folder or "-", several are a list."""
     one = data[0] if len(data) == 1 else data
     return open_source(one, delimiter=separator(delimiter), encoding=encoding)
+
+
+def spare_the_data(data: list[str], *targets: str | Path | None) -> None:
+    """Refuse to write to a file that the data is read from, whatever it is called and even with --overwrite.
+
+    Raises
+    ------
+    InputError
+        a target is one of these files.
+    """
+    sources = paths_of(data[0] if len(data) == 1 else data) if DASH not in data else None
+    for target in [target for target in targets if target is not None]:
+        for path, _ in sources or ():
+            if os.path.exists(target) and os.path.exists(path) and os.path.samefile(path, target):
+                raise InputError(f"{target} is the data itself. Name another file to write to.")
 
 
 def separator(delimiter: str | None) -> str | None:

@@ -130,6 +130,7 @@ def score(
     rate = max(manifest.alert_rate, finest_rate(manifest.calibration)) if asked is None else asked
     threshold(manifest.calibration, rate)  # a rate too fine is better said before any row is read
     source = options.opened(data, delimiter, encoding)
+    options.spare_the_data(data, output)
     check_keys(keys, source.names)
     on_terminal = output is None and sys.stdout.isatty()
     totals: dict[str, Any] = {

@@ -14,6 +14,7 @@ from typing import Any
 import typer
 
 from stillwatch.cli.guard import INTERRUPTED
+from stillwatch.cli.options import spare_the_data
 from stillwatch.cli.parts import PARTIAL
 from stillwatch.cli.show import err, progress
 from stillwatch.errors import TableError
@@ -56,6 +57,7 @@ def score_lines(
         raise typer.BadParameter("--stream writes NDJSON: name a .ndjson or .jsonl file with --out.")
     if options.resume and output is None:
         raise typer.BadParameter("--resume goes on where a file of scores ends: name it with --out.")
+    spare_the_data(data, output, options.dead_letters)
     scorer = load(model)
     with _opened(data[0]) as source, _stopped() as stop:
         outlet = Outlet(

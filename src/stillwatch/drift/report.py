@@ -247,7 +247,7 @@ def _ordered(before: Floats, now: Floats, edges: Sequence[float]) -> tuple[Chang
     above, p_above = difference.chance_above(before, now)
     groups = _groups(before)
     together = [np.array([part[group].sum() for group in groups]) for part in (before, now)]
-    bars = _bars(before, now, groups, [_span(edges, group) for group in groups])
+    bars = _bars(before, now, groups, _spans(edges, groups))
     change = Change(
         column="",
         kind="number",
@@ -283,12 +283,20 @@ def _bars(before: Floats, now: Floats, groups: list[list[int]], labels: Sequence
     )
 
 
-def _span(edges: Sequence[float], group: list[int]) -> str:
-    low = edges[group[0] - 1] if group[0] else None
-    high = edges[group[-1]] if group[-1] < len(edges) else None
+def _spans(edges: Sequence[float], groups: list[list[int]]) -> list[str]:
+    """Groups of cells in words, with as many digits as tell their edges apart."""
+    ends = [edges[group[-1]] for group in groups if group[-1] < len(edges)]
+    apart = len({f"{edge:.12g}" for edge in ends})  # an atom has an edge a hair below it
+    digits = next((d for d in range(4, 12) if len({f"{edge:.{d}g}" for edge in ends}) == apart), 12)
+    return [_span(edges, group, digits) for group in groups]
+
+
+def _span(edges: Sequence[float], group: list[int], digits: int) -> str:
+    low = f"{edges[group[0] - 1]:.{digits}g}" if group[0] else None
+    high = f"{edges[group[-1]]:.{digits}g}" if group[-1] < len(edges) else None
     if high is None:
-        return "all" if low is None else f"above {low:.4g}"
-    return f"to {high:.4g}" if low is None or f"{low:.4g}" == f"{high:.4g}" else f"{low:.4g} to {high:.4g}"
+        return "all" if low is None else f"above {low}"
+    return f"to {high}" if low in {None, high} else f"{low} to {high}"
 
 
 def _labels(kind: Kind, known: Sequence[str], cells: int) -> tuple[str, ...]:

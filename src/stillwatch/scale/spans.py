@@ -21,14 +21,16 @@ _FEED, _RETURN, _QUOTE = b'\n\r"'
 def spans_of(file: File, size: int) -> list[tuple[int, int]]:
     """Bytes, from and to, of pieces of about `size`, each of whole rows; empty: the file is better left whole.
 
-    So are files that are small, packed or in another encoding than UTF-8, and those with a quote in the middle of a field,
-    where counting quotes does not tell which line feeds end a row.
+    So are files that are small, packed, in another encoding than UTF-8 or with a line above the header, and those with a quote
+    in the middle of a field, where counting quotes does not tell which line feeds end a row.
     """
     if not isinstance(file, DelimitedFile | JsonLinesFile):
         return []
     place = file.place
     length = place.path.stat().st_size
     if place.gzipped or place.encoding != UTF8 or length <= size:
+        return []
+    if isinstance(file, DelimitedFile) and file.skip:
         return []
     header = isinstance(file, DelimitedFile)
     separator = file.separator if isinstance(file, DelimitedFile) else None

@@ -20,17 +20,21 @@ from stillwatch.table.values import is_unicode, shown
 
 _BLOCK = LONGEST_LINE  # bytes parsed at once; no row may be longer, and Arrow reads some 30 blocks ahead
 _SEPARATORS = ",;\t|"
+_EXCEL = re.compile(
+    r"\ufeff?sep=([^\r\n])\r?\n", re.IGNORECASE
+)  # a first line with which Excel names the separator
 _RAGGED = re.compile(r"Row #(\d+): Expected (\d+) columns, got (\d+): (.*)", re.DOTALL)
 
 
 @dataclass(frozen=True)
 class DelimitedFile:
-    """A text file with one row a line and a header."""
+    """A text file with one row a line and a header, which follows after `skip` lines."""
 
     place: Place
     names: tuple[str, ...]
     separator: str
     rows: int = 0
+    skip: int = 0
 
     def batches(self, size: int) -> Generator[pa.RecordBatch, None, None]:
         """Rows from the start, at every call; a batch may be larger than `size`."""
@@ -43,6 +47,7 @@ class DelimitedFile:
                         block_size=_BLOCK,
                         use_threads=False,
                         encoding=self.place.encoding,
+                        skip_rows=self.skip,
                         column_names=None if self.place.span is None else self.names,
                     ),
                     # No handler of invalid rows: Arrow prints a stack trace where such a row is not UTF-8.
@@ -60,9 +65,12 @@ class DelimitedFile:
                     raise
 
     def _ragged(self, record: int, expected: int, fields: int, text: str) -> TableError:
+        advice = f"Put fields that hold {shown(self.separator)} in quotes, or mend the line."
+        if expected == 1:
+            advice += " If the header stands further down, remove what is above it."
         return TableError(
             f"{self.place.title}: line {self._line(record):,} has {fields} fields, the header has {expected}; it begins "
-            f"{shown(text)}. Put fields that hold {shown(self.separator)} in quotes, or mend the line.",
+            f"{shown(text)}. {advice}",
             row=record - 1,
         )
 
@@ -92,16 +100,19 @@ def open_delimited(place: Place, start: bytes, separator: str | None) -> Delimit
     separator
         None: found out from the header.
     """
-    separator = (
-        separator_of(start.decode(place.encoding, errors="replace")) if separator is None else separator
-    )
+    head = start.decode(place.encoding, errors="replace")
+    named = _EXCEL.match(head) if separator is None else None
+    separator = separator or (named[1] if named else separator_of(head))
     with place.text() as text:
-        names = next((fields for fields in csv.reader(text, delimiter=separator) if fields), None)
+        records = (fields for fields in csv.reader(text, delimiter=separator) if fields)
+        if named:
+            next(records)
+        names = next(records, None)
     if names is None:
         raise TableError(f"{place.title} is empty.")
     if not all(map(is_unicode, names)):
         raise TableError(f"{place.title}: the header {place.not_text()}")
-    file = DelimitedFile(place, tuple(names), separator, _about(place, start))
+    file = DelimitedFile(place, tuple(names), separator, _about(place, start), 1 if named else 0)
     if len(set(names)) == len(names):
         with closing(file.batches(1)) as batches:
             next(batches, None)

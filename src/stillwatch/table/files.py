@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Generator
 from dataclasses import replace
 from pathlib import Path
@@ -31,6 +32,7 @@ _FOREIGN = {
     b"\x89HDF": f"is an HDF5 file. {_SAVE_AS}",
     b"\x93NUMPY": f"is a NumPy file. {_SAVE_AS}",
 }
+_NUMBER = re.compile(r"\s*[+-]?[0-9]*[.,]?[0-9]*\s*")
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
 _DELIMITED, _JSON_LINES = (".csv", ".tsv"), (".ndjson", ".jsonl")
 
@@ -65,7 +67,7 @@ def open_file(
     Parameters
     ----------
     delimiter, encoding
-        of a text file; None: found out, and UTF-8.
+        of a text file; None: found out; the encoding is UTF-8, or UTF-16 where the file begins with its mark.
     title
         what to call it in messages; by default its path.
 
@@ -76,9 +78,15 @@ def open_file(
     SchemaError
         a column name stands twice.
     """
+    if "\0" in str(path):
+        raise TableError(f"{shown(str(path), 200)} is no path: it holds a NUL character.")
     if path.is_dir():
         raise TableError(
             f"{path} is a directory. Hand it over alone, or name the files in it: {path / '*.csv'}."
+        )
+    if path.is_fifo():
+        raise TableError(
+            f"{path} is a pipe, which can be read only once. Save what comes out of it to a file."
         )
     place = Place(path, title or str(path), encoding=UTF8 if encoding is None else known_encoding(encoding))
     with place.explained():
@@ -86,7 +94,9 @@ def open_file(
     try:
         refuse_duplicates(file.names)
     except SchemaError as exc:
-        raise SchemaError(f"{place.title}: {exc}") from exc
+        bare = all(_NUMBER.fullmatch(name) for name in file.names)
+        hint = " Is the header missing? The first line must name the columns." if bare else ""
+        raise SchemaError(f"{place.title}: {exc}{hint}") from exc
     return file
 
 
@@ -117,9 +127,9 @@ def _text_file(place: Place, delimiter: str | None) -> File:
         if start.startswith(magic):
             raise TableError(f"{place.title} {what}")
     if place.encoding == UTF8:
-        if start.startswith(_UTF16):
-            raise TableError(f"{place.title} is UTF-16 text. Declare encoding='utf-16', or save it in UTF-8.")
-        if b"\0" in start:
+        if start.startswith(_UTF16):  # as Excel writes "Unicode text"
+            place = replace(place, encoding="utf-16")
+        elif b"\0" in start:
             raise TableError(f"{place.title} is not text: it holds NUL bytes. {_SAVE_AS}")
     if delimiter is None and _is_json(place, start):
         return open_json_lines(place)

@@ -116,7 +116,7 @@ def number_column(column: NDArray[Any]) -> pa.Array:
     if column.dtype.kind == "f" and column.dtype.itemsize not in (4, 8):
         with np.errstate(over="ignore"):
             column = column.astype(np.float64)
-    return pa.array(np.ascontiguousarray(column))
+    return pa.array(np.ascontiguousarray(column).reshape(-1))  # a column of np.matrix has two dimensions
 
 
 def is_plain(x: NDArray[Any]) -> bool:

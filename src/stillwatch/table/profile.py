@@ -34,6 +34,18 @@ MOST_DISTINCT = 100_000  # values remembered per column
 _PROBE = 100  # values looked at before all others are
 
 _DECIMAL_COMMA = r"^\s*[+-]?[0-9]+,[0-9]+([eE][+-]?[0-9]+)?\s*$"
+# Numbers and dates as people write them, which are not read as such: hints, no more.
+_CURRENCY = r"[$€£¥]|USD|EUR|GBP|CHF|JPY"
+_DIGITS = r"(?:[0-9]{1,3}(?:[,.'’\s\x{a0}\x{202f}][0-9]{3})+|[0-9]+)(?:[.,][0-9]+)?"
+_NEARLY_NUMBER = rf"^[(\s]*[+\x{{2212}}-]?\s*(?:{_CURRENCY})?\s*[+\x{{2212}}-]?{_DIGITS}[\s\x{{a0}}]*(?:[%‰]|{_CURRENCY})?[)\s]*$"
+_MONTH = r"(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*[.]?"
+_CLOCK = r"(?:[\sT,]+[0-9]{1,2}[:.][0-9]{2}.*)?\s*$"
+_NEARLY_DATE = (
+    rf"(?i)^\s*(?:[0-9]{{1,4}}([./-])[0-9]{{1,2}}[./-][0-9]{{1,4}}"
+    rf"|[0-9]{{1,2}}[\s-]+{_MONTH}[\s-]+[0-9]{{2,4}}|{_MONTH}\s+[0-9]{{1,2}},?\s+[0-9]{{4}}){_CLOCK}"
+)
+_HINTED = 1_000  # texts looked at for a hint
+
 _THOUSANDS = r"^\s*[+-]?[1-9][0-9]{0,2},[0-9]{3}\s*$"
 
 
@@ -77,6 +89,7 @@ class ColumnProfile:
         self.stamps = 0  # points in time, of such a type or as text in ISO 8601; counted while all others are
         self.unread: str | None = None  # an Arrow type that no rule covers
         self.first_other, self.first_row = "", 0
+        self.looked = self.nearly_numbers = self.nearly_dates = 0
         self.logical = True  # every value so far has the boolean type
         self.whole = True  # every number so far is whole and written without a point
         self.low, self.high = np.inf, -np.inf
@@ -139,10 +152,26 @@ class ColumnProfile:
         if not is_bytes(array.type):
             self.commas += pc.sum(pc.match_substring_regex(others, _DECIMAL_COMMA)).as_py()
             self.thousands += pc.sum(pc.match_substring_regex(others, _THOUSANDS)).as_py()
+            self._look(others[: _HINTED - self.looked])
         if self.words is not None:
             self.words |= {trim(str(text)).lower() for text in others.unique().to_pylist()}
             if len(self.words) > 2:
                 self.words = None
+
+    def _look(self, others: pa.Array) -> None:
+        self.looked += len(others)
+        self.nearly_numbers += pc.sum(pc.match_substring_regex(others, _NEARLY_NUMBER), min_count=0).as_py()
+        self.nearly_dates += pc.sum(pc.match_substring_regex(others, _NEARLY_DATE), min_count=0).as_py()
+
+    def _hint(self) -> str:
+        """What the texts nearly are, and how they have to be written to be read so; "" for ordinary texts."""
+        if self.nearly_dates >= MOSTLY * max(1, self.looked):
+            return "; most look like dates: write them as 2024-12-31 to use them as points in time"
+        if self.nearly_numbers >= MOSTLY * max(1, self.looked):
+            return (
+                "; most look like numbers with a unit or marks: write them as 1234.5 to use them as numbers"
+            )
+        return ""
 
     def _stamps(self, others: pa.Array) -> int:
         """Count texts that are ISO 8601, with dashes: what has slashes may mean day or month, and must be declared."""
@@ -201,7 +230,7 @@ class ColumnProfile:
                 f"text, though {self.numbers:,} of {present:,} values are numbers; the first other is at row "
                 f"{self.first_row:,} (to use it as a number, clean these or add them to the missing tokens)"
             )
-        return "category", f"text, {self.distinct.number} distinct values"
+        return "category", f"text, {self.distinct.number} distinct values{self._hint()}"
 
 
 class DistinctCount:

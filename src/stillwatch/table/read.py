@@ -98,7 +98,7 @@ def open_source(data: Any, *, delimiter: str | None = None, encoding: str | None
     delimiter
         what stands between the fields of a text file, one character; None: found out from the header.
     encoding
-        of a text file, such as "cp1252" or "utf-16"; None: UTF-8.
+        of a text file, such as "cp1252"; None: UTF-8, or UTF-16 where the file begins with its mark.
 
     Raises
     ------
@@ -138,22 +138,26 @@ def open_source(data: Any, *, delimiter: str | None = None, encoding: str | None
 
 def _source_of_files(data: Any, delimiter: str | None, encoding: str | None) -> Source | None:
     """Open what stands in files; None: `data` is something else."""
+    held: list[object] = []
 
     def opened(path: Path, folder: Path | None = None, title: str = "") -> File:
+        if path.is_fifo():
+            title, (path, copy) = str(path), copied(path)
+            held.append(copy)
         file = open_file(path, delimiter=delimiter, encoding=encoding, title=title)
         return file if folder is None else with_keys(file, folder)
 
     if isinstance(data, str | os.PathLike) and os.fspath(data) == DASH:
-        path, held = copied()
-        return _of_files([opened(path, title=TITLE)], TITLE, held)
+        path, copy = copied()
+        return _of_files([opened(path, title=TITLE)], TITLE, copy)
     places = paths_of(data)
     if places is None:
         return None
     files = [opened(path, folder) for path, folder in places]
     if not isinstance(data, str | os.PathLike):
-        return _of_files(files, f"list of {len(files):,} files")
+        return _of_files(files, f"list of {len(files):,} files", held)
     of_folder = places[0][1] is not None
-    return _of_files(files, f"{data} ({len(files):,} files)" if of_folder else str(data))
+    return _of_files(files, f"{data} ({len(files):,} files)" if of_folder else str(data), held)
 
 
 def paths_of(data: Any) -> list[tuple[Path, Path | None]] | None:

@@ -246,7 +246,7 @@ def infer_schema(
     TableError
         the table has no rows, or cannot be read.
     """
-    kinds, missing = dict(kinds or {}), tuple(missing)
+    kinds, missing = dict(kinds or {}), _names(missing)
     ignore, key = _names(ignore), _names(key)
     aside = {*ignore, *key, *_names(label), *_names(known)}
     refuse_unknown((*kinds, *aside), source.names)
