@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 import stillwatch as sw
@@ -54,3 +56,17 @@ def test_rows_that_come_first_are_all_kept() -> None:
     drawn = drawing.table(source, lambda batch: batch.column("x").to_numpy() >= 4_950)
     assert drawn.num_rows == 100
     assert drawn["x"].to_pylist()[-50:] == list(range(4_950, 5_000))
+
+
+def test_files_give_the_model_of_the_same_rows_in_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Sampled down, as long tables are."""
+    monkeypatch.setattr("stillwatch.distillation.distill.MOST_ROWS", 3_000)
+    for i in range(3):
+        pq.write_table(TABLE.slice(2_000 * i, 2_000), tmp_path / f"{i}.parquet", row_group_size=700)
+    made = [
+        sw.distill(data, teacher="knn", student=sw.MLP(hidden=(4,), steps=5)).model
+        for data in (TABLE, tmp_path)
+    ]
+    assert made[0] == made[1]
