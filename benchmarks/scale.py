@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from protocol import HERE, RESULTS, Log, arguments, table
+from protocol import HERE, Log, arguments, table
 
 import stillwatch as sw
 
@@ -31,6 +31,7 @@ SIZES = (100_000, 300_000, 1_000_000, 3_000_000, 10_000_000, 20_000_000)
 QUICK = (20_000, 100_000)
 PEER_ROWS = {"isolation_forest": 400_000, "ray_data": 2_000_000}
 DOCS = HERE.parent / "docs" / "scale.md"
+CHART = DOCS.parent / "images" / "scale.png"
 
 SCORE = """
 import json, sys, time
@@ -209,18 +210,22 @@ def make_rows(folder: Path, rows: int, columns: int = 16, *, labelled: bool = Fa
     return target
 
 
-def make_model(folder: Path) -> Path:
-    target = folder / "model"
+def make_model(folder: Path, *, small: bool = False) -> Path:
+    """By the default call; small: with two layers of 64 instead, to see what the student costs."""
+    target = folder / ("small" if small else "model")
     if not target.exists():
         rows = pq.read_table(make_rows(folder, 20_000))
-        sw.distill(rows, key=["id"], teacher="knn", assume_normal=True).save(target)
+        student: Any = sw.MLP(hidden=(64, 64)) if small else "auto"
+        sw.distill(rows, key=["id"], student=student).save(target)
     return target
 
 
-def score(folder: Path, rows: int, engine: str, workers: int) -> dict[str, Any]:
+def score(folder: Path, rows: int, engine: str, workers: int, *, small: bool = False) -> dict[str, Any]:
     out = folder / "out"
     shutil.rmtree(out, ignore_errors=True)
-    found = measured(SCORE, make_model(folder), make_rows(folder, rows), out, engine, workers)
+    model = make_model(folder, small=small)
+    found = measured(SCORE, model, make_rows(folder, rows), out, engine, workers)
+    found["student"] = sw.load(model).manifest.student
     found["bytes"] = sum(path.stat().st_size for path in out.glob("part-*"))
     shutil.rmtree(out)
     return found
@@ -256,13 +261,18 @@ def peer(folder: Path, name: str, rows: int, workers: int) -> dict[str, Any]:
 def main() -> None:
     parser: argparse.ArgumentParser = arguments(__doc__ or "")
     parser.add_argument("--folder", type=Path, help="where the rows are made; kept there")
+    parser.add_argument(
+        "--only", help="one kind of work: score, small, tiny, isolation_forest, ray_data or distill"
+    )
     parser.add_argument("--docs", action="store_true", help="write the figures into docs/scale.md")
     options = parser.parse_args()
     log = Log("scale", ("what", "rows", "engine", "workers"), quick=options.quick)
     with tempfile.TemporaryDirectory() as temporary:
         folder = options.folder or Path(temporary)
         folder.mkdir(exist_ok=True)
-        run(log, folder, quick=options.quick)
+        run(log, folder, quick=options.quick, only=options.only)
+    if not {"score", "tiny"} <= {line["what"] for line in log.lines}:
+        return
     summary = summarise(log.lines)
     table(
         ("what", "engine", "workers", "rows", "seconds", "rows/s", "MB"),
@@ -273,33 +283,35 @@ def main() -> None:
         ],
     )  # fmt: skip
     for name, value in summary.items():
-        print(f"{name:40s} {value:.4g}")
+        print(f"{name:40s} {value if isinstance(value, str) else f'{value:.4g}'}")
     log.finish(summary)
-    chart = log.path.with_suffix(".svg")
-    chart.write_text(
-        drawn([line for line in log.lines if line["what"] == "score" and line["engine"] == "local"])
-    )
     if options.docs:
         write_docs(log.lines, summary)
 
 
-def run(log: Log, folder: Path, *, quick: bool) -> None:
+def run(log: Log, folder: Path, *, quick: bool, only: str | None) -> None:
     sizes = QUICK if quick else SIZES
-    most = sizes[-1]
-    wanted: list[tuple[str, int, str, int]] = [("score", rows, "local", 2) for rows in sizes]
-    wanted += [("score", rows, "local", 1) for rows in (sizes if quick else sizes[:-1])]
-    wanted += [("score", most, "ray", 2), ("tiny", 200 if quick else 2_000, "local", 1)]
-    wanted += [("tiny", 200 if quick else 2_000, "local", 2), ("tiny", 200 if quick else 2_000, "ray", 2)]
+    most, tiny = sizes[-1], 200 if quick else 2_000
+    wanted: list[tuple[str, int, str, int]] = [("score", rows, "local", 1) for rows in (1, *sizes)]
+    # A file of one shard is always scored in one process.
+    wanted += [("score", rows, "local", 2) for rows in sizes if quick or rows >= 1_000_000]
+    wanted += [("score", most, "ray", 2), ("small", most, "local", 2)]
+    wanted += [("tiny", tiny, "local", 1), ("tiny", tiny, "local", 2), ("tiny", tiny, "ray", 2)]
     wanted += [("isolation_forest", 20_000 if quick else PEER_ROWS["isolation_forest"], "processes", 2)]
     wanted += [("ray_data", 100_000 if quick else PEER_ROWS["ray_data"], "ray data", 2)]
     wanted += [("distill", 100_000 if quick else 10_000_000, how, 1) for how in ("file", "memory")]
     for what, rows, engine, workers in wanted:
         key = {"what": what, "rows": rows, "engine": engine, "workers": workers}
-        if log.done(**key):
+        if log.done(**key) or only not in (None, what):
             continue
         print(time.strftime("%H:%M:%S"), what, engine, f"{rows:,}", flush=True)
-        if what == "score":
-            found = score(folder, rows, engine, workers)
+        if what in ("score", "small"):
+            # A short run hangs on chance: the median of three.
+            runs = [
+                score(folder, rows, engine, workers, small=what == "small")
+                for _ in range(3 if rows <= 1_000_000 else 1)
+            ]
+            found = sorted(runs, key=lambda run: run["seconds"])[len(runs) // 2]
         elif what == "tiny":
             found = tiny_shards(folder, engine, workers, rows)
         elif what == "distill":
@@ -310,126 +322,139 @@ def run(log: Log, folder: Path, *, quick: bool) -> None:
         log.add(**{**found, **key})
 
 
-def summarise(lines: list[dict[str, Any]]) -> dict[str, float]:
-    """The figures that the model of a cluster starts from, and those that were promised."""
+def summarise(lines: list[dict[str, Any]]) -> dict[str, Any]:
+    """The figures that the model of a cluster starts from, and those that were promised; of what was measured."""
 
-    def one(what: str, engine: str, workers: int) -> dict[str, Any]:
-        found = [
+    def measured_lines(what: str, engine: str, workers: int) -> list[dict[str, Any]]:
+        of_kind = [
             line
             for line in lines
             if (line["what"], line["engine"], line["workers"]) == (what, engine, workers)
         ]
-        return max(found, key=lambda line: line["rows"])
+        return sorted(of_kind, key=lambda line: line["rows"])
 
     def rate(line: dict[str, Any]) -> float:
-        return line["rows"] / line["seconds"]
+        return float(line["rows"] / line["seconds"])
 
     def per_shard(line: dict[str, Any]) -> float:
-        return (line["seconds"] - line["first"]) / line["rows"]
+        return float((line["seconds"] - line["first"]) / line["rows"])
 
-    local, ray = one("score", "local", 2), one("score", "ray", 2)
-    alone = [
-        line for line in lines if (line["what"], line["engine"], line["workers"]) == ("score", "local", 1)
-    ]
+    alone = measured_lines("score", "local", 1)
+    local, ray = measured_lines("score", "local", 2)[-1], measured_lines("score", "ray", 2)[-1]
+    tiny, tiny_ray = measured_lines("tiny", "local", 1)[-1], measured_lines("tiny", "ray", 2)[-1]
     slope, start = np.polyfit([line["rows"] for line in alone], [line["seconds"] for line in alone], 1)
-    forest, data = one("isolation_forest", "processes", 2), one("ray_data", "ray data", 2)
-    file, memory = one("distill", "file", 1), one("distill", "memory", 1)
-    return {
+    summary = {
+        "student": f"{local['student']['name']}, {local['student']['parameters']:,} parameters",
+        "one_process_rows_per_second": rate(alone[-1]),
         "local_rows_per_second": rate(local),
         "local_megabytes": local["megabytes"],
         "ray_rows_per_second": rate(ray),
         "ray_over_local": rate(ray) / rate(local),
-        "isolation_forest_rows_per_second": rate(forest),
-        "local_over_isolation_forest": rate(local) / rate(forest),
-        "ray_data_rows_per_second": rate(data),
-        "local_over_ray_data": rate(local) / rate(data),
         "seconds_per_row": float(slope),
-        "seconds_per_shard": per_shard(one("tiny", "local", 1)),
-        "seconds_per_shard_ray": per_shard(one("tiny", "ray", 2)),
+        "seconds_per_shard": per_shard(tiny),
+        "seconds_per_shard_ray": per_shard(tiny_ray),
         "local_start_seconds": max(0.0, float(start)) + alone[0]["imports"],
-        "ray_start_seconds": one("tiny", "ray", 2)["cluster"] + one("tiny", "ray", 2)["first"],
+        "ray_start_seconds": tiny_ray["cluster"] + tiny_ray["first"],
         "bytes_out_per_row": local["bytes"] / local["rows"],
-        "distill_seconds": file["seconds"],
-        "distill_megabytes": file["megabytes"],
-        "distill_auroc": file["auroc"],
-        "distill_auroc_in_memory": memory["auroc"],
     }
+    for name, key in (
+        ("small_student", ("small", "local", 2)),
+        ("isolation_forest", ("isolation_forest", "processes", 2)),
+        ("ray_data", ("ray_data", "ray data", 2)),
+    ):
+        for line in measured_lines(*key)[-1:]:
+            summary[f"{name}_rows_per_second"] = rate(line)
+    for name, how in (("distill", "file"), ("distill_in_memory", "memory")):
+        for line in measured_lines("distill", how, 1)[-1:]:
+            summary |= {f"{name}_{key}": line[key] for key in ("seconds", "megabytes", "auroc")}
+    return summary
 
 
-def drawn(lines: list[dict[str, Any]]) -> str:
-    """Seconds by rows, both logarithmic, with a line of constant cost per row through the largest point."""
-    width, height, left, low = 560, 360, 70, 50
-    x0, x1, y0, y1 = 4.0, 7.6, -1.5, 2.0
+def draw(lines: list[dict[str, Any]]) -> None:
+    """Seconds by rows and, for one process, the cost of a row after the start; all logarithmic."""
+    import matplotlib as mpl
 
-    def place(rows: float, seconds: float) -> tuple[float, float]:
-        across = (np.log10(rows) - x0) / (x1 - x0)
-        up = (np.log10(seconds) - y0) / (y1 - y0)
-        return left + across * (width - left - 20), (height - low) - up * (height - low - 20)
+    mpl.use("agg")
+    import matplotlib.pyplot as plt
 
-    parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" font-family="sans-serif" font-size="12">',
-        f'<rect width="{width}" height="{height}" fill="white"/>',
-    ]
-    for power in range(4, 8):
-        x, y = place(10.0**power, 10.0**y0)
-        parts.append(f'<line x1="{x:.1f}" y1="20" x2="{x:.1f}" y2="{y:.1f}" stroke="#ddd"/>')
-        parts.append(f'<text x="{x:.1f}" y="{y + 18:.1f}" text-anchor="middle">{10**power:,}</text>')
-    for power in range(-1, 3):
-        x, y = place(10.0**x0, 10.0**power)
-        parts.append(f'<line x1="{x:.1f}" y1="{y:.1f}" x2="{width - 20}" y2="{y:.1f}" stroke="#ddd"/>')
-        parts.append(f'<text x="{x - 6:.1f}" y="{y + 4:.1f}" text-anchor="end">{10.0**power:g}</text>')
-    parts.append(f'<text x="{width / 2}" y="{height - 10}" text-anchor="middle">rows</text>')
-    parts.append(
-        f'<text x="16" y="{height / 2}" transform="rotate(-90 16 {height / 2})" text-anchor="middle">seconds</text>'
-    )
-    for number, (workers, colour) in enumerate(((1, "#0b6e99"), (2, "#b5541c"))):
-        points = sorted((line["rows"], line["seconds"]) for line in lines if line["workers"] == workers)
-        if not points:
-            continue
-        flat = [place(rows, points[-1][1] * rows / points[-1][0]) for rows in (3e4, points[-1][0])]
-        ends = " ".join(f"{x:.1f},{y:.1f}" for x, y in flat)
-        parts.append(f'<polyline points="{ends}" fill="none" stroke="{colour}" stroke-dasharray="4 4"/>')
-        for x, y in (place(*point) for point in points):
-            parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4" fill="{colour}"/>')
-        text = f"{workers} process{'es' if workers > 1 else ''}; dashed: the same cost for every row"
-        parts.append(f'<text x="{left + 14}" y="{36 + 16 * number}" fill="{colour}">{text}</text>')
-    return "\n".join([*parts, "</svg>", ""])
+    figure, (upper, lower) = plt.subplots(2, 1, figsize=(6.4, 6.4), sharex=True, layout="constrained")
+    for workers, name, colour in ((1, "one process", "#0b6e99"), (2, "two processes", "#b5541c")):
+        mine = [line for line in lines if line["workers"] == workers and line["rows"] > 1]
+        rows = np.array([line["rows"] for line in mine])
+        seconds = np.array([line["seconds"] for line in mine])
+        upper.loglog(rows, seconds, "o-", color=colour, label=name)
+        upper.loglog(rows, seconds[-1] * rows / rows[-1], ":", color=colour)
+        if workers == 1:
+            cost = [microseconds_after_start(line, lines) for line in mine]
+            lower.loglog(rows, cost, "o-", color=colour, label=name)
+    upper.set(ylabel="seconds (dotted: the same for every row)")
+    lower.set(xlabel="rows", ylabel="µs a row, after the start", ylim=(0.1, 10))
+    for axes in (upper, lower):
+        axes.grid(alpha=0.3)
+        axes.legend()
+    CHART.parent.mkdir(exist_ok=True)
+    figure.savefig(CHART, dpi=120, metadata={"Software": None})
 
 
-def write_docs(lines: list[dict[str, Any]], summary: dict[str, float]) -> None:
-    """Replace what stands between the marks in docs/scale.md."""
-    shutil.copy(RESULTS / "scale.svg", DOCS.parent / "scale.svg")
-    rows = ["| work | engine | workers | rows | seconds | rows/s | µs a row | MB of the largest process |"]
-    rows.append("| --- | --- | --- | --- | --- | --- | --- | --- |")
+def microseconds_after_start(line: dict[str, Any], lines: list[dict[str, Any]]) -> float:
+    """Of a row in one process, without what a run over one row takes: reading the model, the plan, the folder."""
+    start = next(other["seconds"] for other in lines if other["rows"] == 1)
+    return float(1e6 * (line["seconds"] - start) / line["rows"])
+
+
+def write_docs(lines: list[dict[str, Any]], summary: dict[str, Any]) -> None:
+    """Draw the chart, and replace what stands between the marks in docs/scale.md."""
+    ours = [line for line in lines if line["what"] == "score" and line["engine"] == "local"]
+    draw(ours)
     names = {
         "score": "score",
+        "small": "score, a student of 2 x 64",
         "isolation_forest": "scikit-learn IsolationForest",
         "ray_data": "Ray Data `map_batches`",
     }
+    rows = [
+        "| work | engine | workers | rows | seconds | rows/s | µs a row | after the start | MB of the largest process |"
+    ]
+    rows.append("| --- | --- | --- | --- | --- | --- | --- | --- | --- |")
     rows += [
         f"| {names[line['what']]} | {line['engine']} | {line['workers']} | {line['rows']:,} | {line['seconds']:.2f} | "
-        f"{line['rows'] / line['seconds']:,.0f} | {1e6 * line['seconds'] / line['rows']:.2f} | {line['megabytes']:.0f} |"
+        f"{line['rows'] / line['seconds']:,.0f} | {1e6 * line['seconds'] / line['rows']:.2f} | "
+        f"{_after_start(line, ours)} | {line['megabytes']:.0f} |"
         for line in lines
-        if line["what"] in names
+        if line["what"] in names and line["rows"] > 1
     ]
     rows += [
         "",
-        "![Seconds by rows, both logarithmic](scale.svg)",
+        f'The model is the default call\'s: {summary["student"]}. "After the start" is µs a row without what a run over one row '
+        "takes.",
         "",
-        f"Ray, once it runs, reaches {summary['ray_over_local']:.2f} of the rate of local processes on the same cores.",
-        f"A shard costs {1e3 * summary['seconds_per_shard']:.1f} ms besides its rows.",
-        f"The start takes {summary['local_start_seconds']:.1f} s in one process, and",
-        f"{summary['ray_start_seconds']:.1f} s on a Ray of our own. A row of scores takes",
-        f"{summary['bytes_out_per_row']:.0f} bytes.",
+        "![Seconds and microseconds a row by rows, all logarithmic](images/scale.png)",
         "",
-        f"`distill` on 10,000,000 x 20 rows of Parquet: {summary['distill_seconds']:.0f} s and "
-        f"{summary['distill_megabytes']:,.0f} MB, AUROC {summary['distill_auroc']:.4f}; on the same rows in memory "
-        f"{summary['distill_auroc_in_memory']:.4f}.",
+        f"Ray, once it runs, reaches {summary['ray_over_local']:.2f} of the rate of local processes on the same cores. "
+        f"A shard costs {1e3 * summary['seconds_per_shard']:.1f} ms besides its rows. "
+        f"The start takes {summary['local_start_seconds']:.1f} s in one process, and "
+        f"{summary['ray_start_seconds']:.1f} s on a Ray of our own. A row of scores takes "
+        f"{summary['bytes_out_per_row']:.1f} bytes.",
+        "",
     ]
+    if "distill_auroc" in summary:
+        rows.append(
+            f"`distill` on 10,000,000 x 20 rows of Parquet: {summary['distill_seconds']:.0f} s and "
+            f"{summary['distill_megabytes']:,.0f} MB, AUROC {summary['distill_auroc']:.4f}"
+            + (
+                f"; on the same rows in memory {summary['distill_in_memory_auroc']:.4f}."
+                if "distill_in_memory_auroc" in summary
+                else "."
+            )
+        )
     text = DOCS.read_text()
     begin, end = "<!-- figures of benchmarks/scale.py -->", "<!-- end of figures -->"
     before, _, rest = text.partition(begin)
     DOCS.write_text(before + begin + "\n" + "\n".join(rows) + "\n" + end + rest.partition(end)[2])
+
+
+def _after_start(line: dict[str, Any], ours: list[dict[str, Any]]) -> str:
+    return f"{microseconds_after_start(line, ours):.2f}" if line in ours and line["workers"] == 1 else ""
 
 
 if __name__ == "__main__":

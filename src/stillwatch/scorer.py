@@ -343,10 +343,12 @@ class Scorer:
 
     def _count(self, rows: Rows, missing: _Tally, unseen: _Tally) -> None:
         schema = self.manifest.schema
-        for name, absent in zip(schema.numbers, np.isnan(rows.numbers).sum(axis=0).tolist(), strict=True):
-            missing.add(name, absent)
-        for name, absent in zip(schema.times, (rows.times == MISSING_TIME).sum(axis=0).tolist(), strict=True):
-            missing.add(name, absent)
+        absent = np.isnan(rows.numbers)
+        if absent.any():  # adding up takes ten times as long as finding nothing to add
+            for name, count in zip(schema.numbers, absent.sum(axis=0).tolist(), strict=True):
+                missing.add(name, count)
+        for name, count in zip(schema.times, (rows.times == MISSING_TIME).sum(axis=0).tolist(), strict=True):
+            missing.add(name, count)
         for name, column in zip(schema.texts, rows.texts.T, strict=True):
             known = self._one.known[name]
             for value, count in Counter(column.tolist()).items():

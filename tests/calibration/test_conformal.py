@@ -44,6 +44,19 @@ def test_large_tables_are_exact_in_the_tail_and_never_promise_too_much(rng: np.r
     assert (found[tail] <= exact[tail] + 1.5 / 20_001).all()
 
 
+@pytest.mark.parametrize("spread", [0.0, 1.0, 8.0])
+def test_many_scores_are_looked_up_as_each_alone(spread: float, rng: np.random.Generator) -> None:
+    """`spread`: from one score for all rows to scores over many orders of magnitude."""
+    known = np.exp(spread * rng.normal(size=3_000)).astype(np.float32)
+    table = calibrate(known, approximate=False)
+    edges = np.array(table.scores, dtype=np.float32) * np.float32(1 + 1e-5)
+    near = [np.nextafter(edges, np.float32(to)) for to in (-np.inf, np.inf)]
+    far = np.array([-np.inf, -1e38, 0, 1e38, np.inf], dtype=np.float32)
+    scores = np.concatenate([known, edges, *near, far])
+    alone = np.concatenate([p_values(table, scores[i : i + 1]) for i in range(len(scores))])
+    np.testing.assert_array_equal(p_values(table, scores), alone)
+
+
 def test_alert_is_where_the_p_value_is_at_most_the_rate(rng: np.random.Generator) -> None:
     known = rng.normal(size=5_000).astype(np.float32).round(2)
     table = calibrate(known, approximate=False)

@@ -19,6 +19,7 @@ from stillwatch.artifact.manifest import Golden, Manifest
 from stillwatch.artifact.parity import TOLERANCE, disagreement, golden_scores, open_session, run_session
 from stillwatch.calibration.conformal import calibrate, finest_rate
 from stillwatch.calibration.groups import LEAST_ROWS, Groups, calibrate_groups
+from stillwatch.distillation.drawing import Drawing
 from stillwatch.distillation.extras import check_extras
 from stillwatch.distillation.fit import Fitted, Progress, fit_all
 from stillwatch.distillation.golden import golden_rows
@@ -39,7 +40,6 @@ from stillwatch.students.protocol import Student
 from stillwatch.students.resolve import resolve_student
 from stillwatch.table.pack import Packer, Rows, packer_of
 from stillwatch.table.read import Source, open_source
-from stillwatch.table.sample import sample
 from stillwatch.table.schema import Schema, infer_schema
 from stillwatch.teachers.protocol import Regime, Teacher
 from stillwatch.teachers.resolve import resolve_teacher
@@ -134,8 +134,9 @@ def distill(
     began = perf_counter()
     tell = progress or _silent
     source = open_source(data).watched(lambda done, total: tell("read", done, total))
-    schema = _schema(source, schema, label, known, ignore, key)
-    rows, labels, confirmed, order, groups = _read(source, schema, time, calibrate_by, seed)
+    drawing = Drawing(MOST_ROWS, seed)
+    schema = _schema(source.through(drawing.watch), schema, label, known, ignore, key)
+    rows, labels, confirmed, order, groups = _read(source, schema, time, calibrate_by, drawing)
     reading = perf_counter() - began
 
     split = make_split(
@@ -218,7 +219,7 @@ def _schema(
 
 
 def _read(
-    source: Source, schema: Schema, time: str | None, by: str | None, seed: int
+    source: Source, schema: Schema, time: str | None, by: str | None, drawing: Drawing
 ) -> tuple[
     Rows,
     NDArray[np.float64] | None,
@@ -231,7 +232,7 @@ def _read(
     group = None if by is None else packer_of(schema, by, "category")
     packer = Packer(schema)
     first = None if schema.known is None else lambda batch: packer.known(batch) == 1
-    table = sample(source.batches(), MOST_ROWS, np.random.default_rng(seed), first=first)
+    table = drawing.table(source, first)
     labels = None if schema.label is None else packer.label(table)
     return (
         packer.table(table),

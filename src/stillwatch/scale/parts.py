@@ -25,6 +25,7 @@ from typing import IO
 import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pyarrow.types as pt
 
 from stillwatch.errors import TableError
 from stillwatch.scale.shards import Shard
@@ -215,9 +216,16 @@ def _write(stream: IO[bytes], batches: Iterator[pa.RecordBatch]) -> None:
     held = [next(batches)]
     schema = held[0].schema
     rows = held[0].num_rows
-    # Scores and numbers of rows hardly ever come twice: a dictionary of them is work for nothing.
+    # Scores and numbers of rows hardly ever come twice: a dictionary of them is work for nothing, as is packing scores. Numbers
+    # of rows often are one more than the last.
     repeated = [field.name for field in schema if field.name == "p_value" or is_text(field.type)]
-    with pq.ParquetWriter(stream, schema, use_dictionary=repeated) as writer:
+    with pq.ParquetWriter(
+        stream,
+        schema,
+        use_dictionary=repeated,
+        column_encoding={field.name: "DELTA_BINARY_PACKED" for field in schema if pt.is_integer(field.type)},
+        compression={field.name: "none" if field.name == "score" else "snappy" for field in schema},
+    ) as writer:
         for batch in batches:
             if rows + batch.num_rows > _ROW_GROUP:
                 writer.write_table(pa.Table.from_batches(held))

@@ -68,6 +68,10 @@ class Source:
         if not any_rows:
             yield pa.RecordBatch.from_arrays([pa.nulls(0) for _ in self.names], names=list(self.names))
 
+    def through(self, passing: Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]) -> Source:
+        """The same rows; whenever they are read, they pass through `passing`, which hands them on as they are."""
+        return replace(self, _read=lambda size: passing(self._read(size)))
+
     def watched(self, tell: Callable[[int, int], None]) -> Source:
         """The same rows; whenever they are read, `tell` gets (rows done, rows in all): about so many, 0 = not known."""
 

@@ -37,25 +37,53 @@ def sample(
     TableError
         there is no batch at all, or a column's types cannot be joined.
     """
-    kept: list[pa.RecordBatch] = []
-    keys = np.empty(0)
-    highest = np.inf  # key of the worst row that stays
+    sampler = Sampler(limit, rng, first=first)
     for batch in batches:
-        drawn = rng.random(batch.num_rows)
-        if first is not None:
-            drawn[first(batch)] -= 1.0
-        stays = drawn < highest
+        sampler.add(batch)
+    return sampler.table()
+
+
+class Sampler:
+    """The same sample, drawn while somebody else reads the batches; see `sample`."""
+
+    def __init__(
+        self,
+        limit: int,
+        rng: np.random.Generator,
+        *,
+        first: Callable[[pa.RecordBatch], NDArray[np.bool_]] | None = None,
+    ) -> None:
+        self._limit, self._rng, self._first = limit, rng, first
+        self._kept: list[pa.RecordBatch] = []
+        self._keys = np.empty(0)
+        self._highest = np.inf  # key of the worst row that stays
+
+    def add(self, batch: pa.RecordBatch) -> None:
+        """Draw among the rows of the next batch."""
+        drawn = self._rng.random(batch.num_rows)
+        if self._first is not None:
+            drawn[self._first(batch)] -= 1.0
+        stays = drawn < self._highest
         # An empty piece is kept once, for its schema.
-        if stays.any() or not kept:
-            kept.append(_without_views(batch).filter(pa.array(stays)))
-            keys = np.concatenate([keys, drawn[stays]])
-        if len(keys) > 2 * limit:
-            kept, keys = _lowest(kept, keys, limit)
-            highest = keys.max()
-    if not kept:
-        raise TableError("there is nothing to sample: no batch came.")
-    kept, _ = _lowest(kept, keys, limit)
-    return _joined(kept)
+        if stays.any() or not self._kept:
+            self._kept.append(_without_views(batch).filter(pa.array(stays)))
+            self._keys = np.concatenate([self._keys, drawn[stays]])
+        if len(self._keys) > 2 * self._limit:
+            self._kept, self._keys = _lowest(self._kept, self._keys, self._limit)
+            self._highest = self._keys.max()
+
+    def table(self) -> pa.Table:
+        """The rows that stay.
+
+        Raises
+        ------
+        TableError
+            see `sample`.
+        """
+        if not self._kept:
+            raise TableError("there is nothing to sample: no batch came.")
+        kept, _ = _lowest(self._kept, self._keys, self._limit)
+        return _joined(kept)
 
 
 def _without_views(batch: pa.RecordBatch) -> pa.RecordBatch:
