@@ -51,8 +51,6 @@ def take_pictures(report: Path) -> None:
                 page.open(report.resolve().as_uri())
                 shade = "dark" if dark else "light"
                 (HERE / f"report-{kind}-{shade}.png").write_bytes(page.picture(whole=False))
-                if not dark:
-                    (HERE / f"report-{kind}-whole.png").write_bytes(page.picture())
         page.look(width=WIDE, height=FIRST)
         page.open(report.resolve().as_uri())
         page.ask("document.getElementById('alarms').scrollIntoView()")

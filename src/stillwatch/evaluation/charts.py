@@ -273,7 +273,7 @@ def training_plot(checks: Sequence[TrainingCheck]) -> Plot:
             for value in round_steps(first, max(last, first + 1))
             if value == int(value)
         ),
-        y_ticks=tuple(Tick(y(value), f"{value:.2f}") for value in round_steps(low, 1, 4)),
+        y_ticks=tuple(Tick(y(value), f"{value:.3g}") for value in round_steps(low, 1, 4)),
         shapes=(
             Shape(line_path([(check.step, check.spearman) for check in checks], x, y), "line student"),
             Shape(dots_path([(best.step, best.spearman)], x, y), "dots best"),

@@ -130,7 +130,7 @@ def _plots(report: Report) -> dict[str, Any]:
         "batch_bars": _speed_bars(report, "rows_per_second", charts.rate),
         "size_bars": charts.log_bars(
             [
-                ("model.onnx", student_bytes, "student"),
+                ("Model file", student_bytes, "student"),
                 ("Training rows", teacher_bytes, "teacher"),
             ],
             charts.weight,
