@@ -53,6 +53,9 @@ def test_every_plot_stays_inside_its_frame(rows):
         charts.histogram_plot(histogram, 2.0),
         charts.training_plot(checks),
         charts.training_plot(checks[2:]),
+        charts.overlap_plot(ev.overlap_curve(student, teacher), rows),
+        charts.intervals_plot(quality, quality),
+        charts.intervals_plot(quality, None),
     ]
     for plot in plots:
         assert plot.x_ticks, plot.id

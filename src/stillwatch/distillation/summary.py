@@ -116,17 +116,15 @@ def summarise(d: Distillation) -> Report:
 
 
 def _call(d: Distillation) -> str:
-    """The Python call, with the options that are not as they come."""
-    schema = d.manifest.schema
-    roles = {
-        "label": schema.label,
-        "known": schema.known,
-        "key": list(schema.keys),
-        "ignore": [c.name for c in schema.columns if c.role == "ignore"],
-    }
-    options = {**roles, **d.call}
-    given = ", ".join(f"{k}={v!r}" for k, v in options.items() if v or k == "seed")
-    return f"{d.function}({d.source!r}, {given})"
+    """The Python call: of `distill`, with data, roles, and the options that are not as they come."""
+    schema, options = d.manifest.schema, dict(d.call)
+    given = []
+    if d.function == "stillwatch.distill":
+        ignored = [c.name for c in schema.columns if c.role == "ignore"]
+        roles = {"label": schema.label, "known": schema.known, "key": list(schema.keys), "ignore": ignored}
+        given, options = [repr(d.source)], {**roles, **options}
+    given += [f"{name}={value!r}" for name, value in options.items() if value or name == "seed"]
+    return f"{d.function}({', '.join(given)})"
 
 
 def _speeds(d: Distillation) -> tuple[Speed, Speed]:

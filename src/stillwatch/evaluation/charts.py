@@ -199,7 +199,7 @@ def intervals_plot(student: Quality, teacher: Quality | None) -> Plot:
         height=height,
         left=left,
         bottom=height - BOTTOM,
-        top=20,
+        top=14,
     )
 
 
