@@ -49,13 +49,13 @@ import stillwatch as sw
 
 if __name__ == "__main__" and not os.path.exists("model"):
     rng = np.random.default_rng(0)
-    rows = pa.table({"amount": np.exp(rng.normal(3, 1, 2500)), "hour": rng.integers(8, 20, 2500)})
+    rows = pa.table({"amount": np.exp(rng.normal(3, 1, 5000)), "hour": rng.integers(8, 20, 5000)})
     sw.distill(rows, teacher="knn", student=sw.MLP(hidden=(16,), steps=100)).save("model")
     os.makedirs("data/june")
     pq.write_table(rows, "data/june/a.parquet")
     with open("events.ndjson", "w") as file:
         file.writelines(f'{{"amount": {row["amount"]}, "hour": {row["hour"]}}}\\n' for row in rows.slice(0, 500).to_pylist())
-    scorer, stream = sw.load("model"), [rows.slice(at, 500) for at in range(0, 2500, 500)]
+    scorer, stream = sw.load("model"), [rows.slice(at, 500) for at in range(0, 5000, 500)]
 """
 
 
