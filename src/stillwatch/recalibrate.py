@@ -17,7 +17,7 @@ from stillwatch.calibration.conformal import calibrate, finest_rate, threshold
 from stillwatch.calibration.groups import Groups, calibrate_groups
 from stillwatch.drift.sketch import sketch_scores
 from stillwatch.errors import CalibrationError
-from stillwatch.evaluation.budget import budget
+from stillwatch.evaluation.budget import DIAL, budget
 from stillwatch.evaluation.card import card
 from stillwatch.evaluation.facts import calibration_facts, card_facts
 from stillwatch.evaluation.page import render_html
@@ -164,7 +164,7 @@ def _report(report: Report, manifest: Manifest, scores: NDArray[np.float32]) -> 
             scores,
             None,
             rows_per_second=report.rows_per_second,
-            also=(calibration.alert_rate,),
+            also=(*DIAL, calibration.alert_rate),
         ),
         histogram=score_histogram(scores, None, threshold=calibration.threshold),
         student_quality=_without_alarms(report.student_quality),

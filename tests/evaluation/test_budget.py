@@ -21,6 +21,7 @@ def test_every_supported_rate_has_its_alarms_precision_and_recall(rng: np.random
     assert line.per_day == 0.03 * 2 * 86_400
     assert line.recall == alert[900:990].mean()
     assert line.precision == alert[900:990].sum() / alert[:990].sum()
+    assert line.false_rate == alert[:900].mean()
     recalls = [line.recall for line in lines]
     assert recalls == sorted(recalls)
 

@@ -53,7 +53,7 @@ def test_it_stands_on_the_page_in_the_terminal_and_on_the_card() -> None:
 
 def test_without_it_nothing_is_shown() -> None:
     page = render_html(Report(teacher=TeacherFacts(name="auto")))
-    assert "health" not in page
+    assert "The teacher's health" not in page
 
 
 def test_it_survives_the_report_file() -> None:

@@ -2,7 +2,7 @@ import msgspec
 
 from stillwatch import evaluation as ev
 from stillwatch.evaluation.comparison import comparison
-from stillwatch.evaluation.wording import findings, grade_rules, verdict
+from stillwatch.evaluation.wording import change_words, findings, grade_rules, verdict
 
 from .sample import sample_report
 
@@ -87,3 +87,44 @@ def test_rules_name_the_limits():
     text = str(grade_rules())
     for limit in ("0.95", "0.85", "80 %", "1.25"):
         assert limit in text
+
+
+def test_the_verdict_says_what_the_alarm_found():
+    report = sample_report(rows=4_000)
+    q = report.student_quality
+    assert f"caught {q.recall.value * 100:.0f} % of the anomalies" in verdict(report)
+    silent = replace(report, student_quality=replace(q, precision=None, recall=ev.Interval(0.0, 0.0, 0.1)))
+    assert "raised no alarm at all" in verdict(silent)
+
+
+def test_poor_detection_comes_with_what_may_help():
+    report = sample_report(rows=4_000)
+    poor = replace(report.student_quality, auroc=ev.Interval(0.55, 0.5, 0.6))
+    texts = {
+        regime: next(
+            f.text
+            for f in findings(replace(report, student_quality=poor, regime=regime))
+            if "AUROC" in f.text
+        )
+        for regime in ("all", "normal")
+    }
+    assert "train_on='normal'" in texts["all"]
+    assert "train_on='normal'" not in texts["normal"]
+    assert "known=" in texts["normal"]
+    assert "What may help" not in str(findings(report))
+
+
+def test_a_difference_is_called_chance_only_where_it_may_be():
+    report = sample_report(rows=4_000)
+
+    def said(low: float, value: float, high: float) -> str:
+        interval = ev.Interval(value, low, high)
+        return change_words(
+            replace(report, quality_change=ev.Change(auroc=interval, average_precision=interval))
+        )
+
+    assert "Chance alone" in said(-0.01, 0.0, 0.01)
+    assert "a little poorer" in said(-0.02, -0.01, -0.001)
+    assert "is poorer" in said(-0.2, -0.1, -0.05)
+    assert "better" in said(0.01, 0.02, 0.03)
+    assert change_words(ev.Report()) == ""

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import dataclasses
+import shlex
+import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -164,6 +167,7 @@ def distill(
             map=None if asking is None else asking.map,
             progress=tell,
         )
+        found = dataclasses.replace(found, command=shlex.join(["stillwatch", *sys.argv[1:]]))
         tell("measure", 0, 1)
         report = found.report
         tell("measure", 1, 1)

@@ -194,6 +194,8 @@ def distill(
             "time": time,
             "train_on": train_on,
             "assume_normal": assume_normal,
+            "teacher": teacher if isinstance(teacher, str) else fitted.asker.teacher.name,
+            "student": student if isinstance(student, str) else fitted.student.name,
             "alert_rate": alert_rate,
             "calibrate_by": calibrate_by,
             "seed": seed,

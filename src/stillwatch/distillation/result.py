@@ -64,8 +64,8 @@ class Distillation:
         plain sentences on what the user should look at.
     seconds
         time by step.
-    function, call
-        what made it, and with which options.
+    function, call, command
+        what made it, and with which options; the command line, where one did.
     """
 
     source: str
@@ -79,6 +79,7 @@ class Distillation:
     seconds: dict[str, float]
     call: dict[str, Any]
     function: str = "stillwatch.distill"
+    command: str = ""
 
     @property
     def teacher(self) -> FittedTeacher:

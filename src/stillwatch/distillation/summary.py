@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 import platform
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import version
+from pathlib import PurePath
 from typing import Any
 
 import numpy as np
 
 from stillwatch import __version__
 from stillwatch.distillation.result import Distillation
-from stillwatch.evaluation.budget import budget
+from stillwatch.evaluation.budget import DIAL, budget
 from stillwatch.evaluation.facts import calibration_facts
 from stillwatch.evaluation.fidelity import fidelity
 from stillwatch.evaluation.health import HealthFacts
@@ -29,7 +31,7 @@ from stillwatch.evaluation.report import (
     TeacherFacts,
     TrainingCheck,
 )
-from stillwatch.evaluation.series import curves, rank_scatter, score_histogram
+from stillwatch.evaluation.series import curves, overlap_curve, rank_scatter, score_histogram
 from stillwatch.evaluation.speed import Speed, measure_speed
 from stillwatch.table.pack import Rows
 
@@ -59,7 +61,7 @@ def summarise(d: Distillation) -> Report:
         }
     student_speed, teacher_speed = _speeds(d)
     return Report(
-        title="Distillation report",
+        title=f"Anomaly model of {PurePath(d.source).name}",
         created=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         data=d.source,
         regime=manifest.teacher["regime"],
@@ -71,7 +73,10 @@ def summarise(d: Distillation) -> Report:
             for c in manifest.schema.columns
         ),
         teacher=TeacherFacts(
-            name=d.teacher.name, recipe=manifest.teacher, health=HealthFacts(**asdict(d.teacher.health))
+            name=d.teacher.name,
+            recipe=manifest.teacher,
+            health=HealthFacts(**asdict(d.teacher.health)),
+            bytes=4 * len(d.split.fit) * d.knowledge.x.shape[1],
         ),
         student=StudentFacts(
             name=manifest.student["name"],
@@ -91,21 +96,35 @@ def summarise(d: Distillation) -> Report:
             evaluated.student,
             labels,
             rows_per_second=1.0,
-            also=(calibration.alert_rate,),
+            also=(*DIAL, calibration.alert_rate),
         ),
         histogram=score_histogram(evaluated.student, labels, threshold=calibration.threshold),
         scatter=rank_scatter(evaluated.student, evaluated.teacher, labels),
+        overlap=overlap_curve(evaluated.student, evaluated.teacher),
         checks=tuple(TrainingCheck(step=step, spearman=value) for step, value in d.fitted.student.history),
         steps=tuple(StepTime(step=step, seconds=seconds) for step, seconds in d.seconds.items()),
         warnings=d.warnings,
         reproduction=Reproduction(
-            call=f"{d.function}(" + ", ".join(f"{k}={v!r}" for k, v in d.call.items()) + ")",
+            call=d.command or _call(d),
             seed=d.call["seed"],
             data_fingerprint=manifest.knowledge["data"],
+            digest=hashlib.sha256(d.model).hexdigest(),
             versions={"stillwatch": __version__, "python": platform.python_version()} | _versions(),
             machine=f"{platform.system()} {platform.machine()}",
         ),
     )
+
+
+def _call(d: Distillation) -> str:
+    """The Python call: of `distill`, with data, roles, and the options that are not as they come."""
+    schema, options = d.manifest.schema, dict(d.call)
+    given = []
+    if d.function == "stillwatch.distill":
+        ignored = [c.name for c in schema.columns if c.role == "ignore"]
+        roles = {"label": schema.label, "known": schema.known, "key": list(schema.keys), "ignore": ignored}
+        given, options = [repr(d.source)], {**roles, **options}
+    given += [f"{name}={value!r}" for name, value in options.items() if value or name == "seed"]
+    return f"{d.function}({', '.join(given)})"
 
 
 def _speeds(d: Distillation) -> tuple[Speed, Speed]:

@@ -15,6 +15,7 @@ from stillwatch.evaluation.quality import (
 )
 from stillwatch.evaluation.report import (
     CalibrationFacts,
+    Candidate,
     ColumnLine,
     KnowledgePart,
     RateThreshold,
@@ -34,6 +35,7 @@ from stillwatch.evaluation.series import (
     Histogram,
     Scatter,
     curves,
+    overlap_curve,
     rank_scatter,
     score_histogram,
 )
@@ -43,6 +45,7 @@ from stillwatch.evaluation.terminal import render_text
 __all__ = [
     "BudgetLine",
     "CalibrationFacts",
+    "Candidate",
     "CardFacts",
     "Change",
     "ColumnLine",
@@ -71,6 +74,7 @@ __all__ = [
     "encode_report",
     "fidelity",
     "measure_speed",
+    "overlap_curve",
     "quality",
     "quality_change",
     "rank_scatter",

@@ -12,7 +12,13 @@ from stillwatch.calibration.budget import per_day
 from stillwatch.calibration.conformal import Calibration, finest_rate, threshold
 from stillwatch.evaluation.quality import both_classes, known_labels
 
-RATES = tuple(factor * 10.0**power for power in range(-6, 0) for factor in (1, 2, 5))
+RATES = tuple(round(factor * 10.0**power, 8) for power in range(-6, 0) for factor in (1, 2, 5))
+DIAL = tuple(  # stops between these, for a slider
+    rate
+    for power in range(-6, 0)
+    for f in (1.3, 1.6, 2.5, 3, 4, 6, 8)
+    if (rate := round(f * 10.0**power, 8)) < 0.5
+)
 
 
 class BudgetLine(msgspec.Struct, frozen=True, kw_only=True):
@@ -26,9 +32,9 @@ class BudgetLine(msgspec.Struct, frozen=True, kw_only=True):
         false alarms a day, at most: of rows like the calibration rows, at the rows a second that were asked for.
     alerts
         of the rows at hand, how many raise an alarm.
-    precision, recall
-        share of the alarms that are anomalies, and of the anomalies that raise one, among the rows at hand that have a label;
-        None where that is not known. Precision holds for their share of anomalies alone.
+    precision, recall, false_rate
+        share of the alarms that are anomalies, of the anomalies that raise one, and of the normal rows that raise one, among the
+        rows at hand that have a label; None where that is not known. Precision holds for their share of anomalies alone.
     """
 
     rate: float
@@ -37,6 +43,7 @@ class BudgetLine(msgspec.Struct, frozen=True, kw_only=True):
     alerts: int
     precision: float | None = None
     recall: float | None = None
+    false_rate: float | None = None
 
 
 def budget(
@@ -64,7 +71,7 @@ def budget(
     known, anomaly = known_labels(np.full(len(s), np.nan) if labels is None else labels)
     measured = both_classes(anomaly)
     lines = []
-    for rate in sorted({*(round(rate, 7) for rate in RATES), *also}):
+    for rate in sorted({*RATES, *also}):
         if rate < finest_rate(calibration):
             continue
         bar = threshold(calibration, rate)
@@ -78,6 +85,7 @@ def budget(
                 alerts=int(alert.sum()),
                 precision=true / judged if measured and judged else None,
                 recall=true / int(anomaly.sum()) if measured else None,
+                false_rate=(judged - true) / int((~anomaly).sum()) if measured else None,
             )
         )
     return tuple(lines)

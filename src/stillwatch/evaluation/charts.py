@@ -1,151 +1,35 @@
-"""Charts as geometry: figures go in, SVG coordinates come out, and the page's template draws them.
-
-A `Plot` is drawn in its own small coordinate system and scaled by the page. Colours are class names, so that
-light, dark and print choose their own.
-"""
+"""Charts as geometry: figures go in, SVG coordinates come out, and the page's template draws them."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Callable, Sequence
 
-from stillwatch.evaluation.numerals import decimal, duration, figures, percent
-from stillwatch.evaluation.quality import Quality
+from stillwatch.evaluation.drawing import (
+    BOTTOM,
+    HEIGHT,
+    LEFT,
+    RIGHT,
+    TOP,
+    WIDTH,
+    Bar,
+    Note,
+    Place,
+    Plot,
+    Shape,
+    Tick,
+    dots_path,
+    line_path,
+    linear,
+    logarithmic,
+    round_steps,
+    short,
+    steps_path,
+)
+from stillwatch.evaluation.numerals import decimal, duration, figures, percent, size
+from stillwatch.evaluation.quality import Interval, Quality
 from stillwatch.evaluation.report import TrainingCheck
 from stillwatch.evaluation.series import Curve, Curves, Histogram, Scatter
-
-WIDTH, HEIGHT = 440.0, 330.0
-LEFT, RIGHT, TOP, BOTTOM = 52.0, 20.0, 34.0, 48.0
-
-Anchor = Literal["start", "middle", "end"]
-Place = Callable[[float], float]
-
-
-@dataclass(frozen=True)
-class Tick:
-    """A mark on an axis: where it stands in the drawing, and what it says."""
-
-    at: float
-    label: str
-
-
-@dataclass(frozen=True)
-class Shape:
-    """A path with the class that colours it."""
-
-    d: str
-    look: str
-
-
-@dataclass(frozen=True)
-class Note:
-    """Text in the drawing."""
-
-    x: float
-    y: float
-    text: str
-    look: str = ""
-    anchor: Anchor = "start"
-
-
-@dataclass(frozen=True)
-class Plot:
-    """A chart ready to be drawn."""
-
-    id: str
-    title: str
-    text: str  # what the chart shows, for those who cannot see it
-    x_label: str
-    y_label: str
-    x_ticks: tuple[Tick, ...]
-    y_ticks: tuple[Tick, ...]
-    shapes: tuple[Shape, ...]
-    notes: tuple[Note, ...] = ()
-    legend: tuple[tuple[str, str], ...] = ()  # (look, words)
-    width: float = WIDTH
-    height: float = HEIGHT
-    left: float = LEFT
-    right: float = WIDTH - RIGHT
-    top: float = TOP
-    bottom: float = HEIGHT - BOTTOM
-    caption: str = ""
-
-
-@dataclass(frozen=True)
-class Bar:
-    """A horizontal bar: its share of the full width, and the figure printed beside it."""
-
-    label: str
-    share: float  # 0 to 1
-    figure: str
-    look: str = ""
-    start: float = 0.0  # where it begins, 0 to 1, for stacked bars
-
-
-def linear(low: float, high: float, start: float, end: float) -> Place:
-    """Scale that maps low..high to start..end.
-
-    Examples
-    --------
-    >>> linear(0, 10, 100, 200)(5)
-    150.0
-    """
-    width = (high - low) or 1.0
-    return lambda value: start + (value - low) / width * (end - start)
-
-
-def logarithmic(low: float, high: float, start: float, end: float) -> Place:
-    """Scale that gives each power of ten the same room; low > 0."""
-    place = linear(math.log10(low), math.log10(high), start, end)
-    return lambda value: place(math.log10(min(max(value, low), high)))
-
-
-def round_steps(low: float, high: float, count: int = 5) -> tuple[float, ...]:
-    """About `count` round numbers (1, 2, 2.5 or 5 times a power of ten) from low to high.
-
-    Examples
-    --------
-    >>> round_steps(0, 1)
-    (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
-    >>> round_steps(-3.1, 12.4)
-    (0.0, 5.0, 10.0)
-    """
-    if not high > low:
-        return (low,)
-    rough = (high - low) / count
-    power = 10.0 ** math.floor(math.log10(rough))
-    step = next(power * factor for factor in (1, 2, 2.5, 5, 10) if power * factor >= rough * 0.999)
-    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
-    return tuple(round(index * step, 12) + 0.0 for index in range(first, last + 1))
-
-
-def line_path(points: Iterable[tuple[float, float]], x: Place, y: Place) -> str:
-    """SVG path through points.
-
-    Examples
-    --------
-    >>> line_path([(0, 0), (1, 1)], linear(0, 1, 0, 10), linear(0, 1, 20, 0))
-    'M0 20L10 0'
-    """
-    return "".join(
-        f"{'M' if index == 0 else 'L'}{_short(x(px))} {_short(y(py))}"
-        for index, (px, py) in enumerate(points)
-    )
-
-
-def dots_path(points: Iterable[tuple[float, float]], x: Place, y: Place) -> str:
-    """SVG path of zero-length strokes, which round line caps turn into dots: far shorter than circles."""
-    return "".join(f"M{_short(x(px))} {_short(y(py))}h0" for px, py in points)
-
-
-def steps_path(edges: Sequence[float], heights: Sequence[float], x: Place, y: Place, floor: float) -> str:
-    """SVG path of the outline of a histogram, closed at the floor."""
-    d = f"M{_short(x(edges[0]))} {_short(floor)}"
-    for right, height in zip(edges[1:], heights, strict=True):
-        d += f"V{_short(y(height))}H{_short(x(right))}"
-    return d + f"V{_short(floor)}Z"
 
 
 def roc_plot(student: Curves, teacher: Curves | None, quality: Quality) -> Plot:
@@ -215,7 +99,7 @@ def scatter_plot(scatter: Scatter) -> Plot:
         legend.append(("dots anomaly", "Anomaly"))
     notes: tuple[Note, ...] = ()
     if low < 0.005:
-        box = f"M{_short(x(0.01))} {_short(y(low))}V{_short(y(0.01))}H{_short(x(low))}"
+        box = f"M{short(x(0.01))} {short(y(low))}V{short(y(0.01))}H{short(x(low))}"
         shapes.append(Shape(box, "box"))
         notes = (Note(x(0.01) - 7, y(low) + 12, "highest 1 % of both", "", "end"),)
     return Plot(
@@ -237,6 +121,88 @@ def scatter_plot(scatter: Scatter) -> Plot:
     )
 
 
+def overlap_plot(overlap: Curve, rows: int) -> Plot:
+    """Rows that the two lists of the highest have in common, by the length of the lists."""
+    low = min(overlap.x[0], 0.5)
+    x, y = logarithmic(low, 1, LEFT, WIDTH - RIGHT), linear(0, 1, HEIGHT - BOTTOM, TOP)
+    chance = [low ** (1 - step / 40) for step in range(41)]
+    points = list(zip(overlap.x, overlap.y, strict=True))
+    at = min(points, key=lambda point: abs(math.log(point[0] / 0.01))) if low < 0.02 else points[0]
+    shapes = [
+        Shape(line_path(zip(chance, chance, strict=True), x, y), "chance"),
+        Shape(line_path(points, x, y), "line student"),
+        Shape(dots_path([at], x, y), "dots best"),
+    ]
+    return Plot(
+        id="overlap",
+        title="Rows that both would send you first",
+        text="Line of the share of rows that the student's and the teacher's lists of highest rows have in common, by the "
+        f"length of the lists. Of the highest {percent(at[0])} ({round(at[0] * rows):,} rows) they share {percent(at[1])}.",
+        x_label="Length of the list, share of rows (logarithmic)",
+        y_label="In both lists",
+        x_ticks=tuple(Tick(x(share), percent(share)) for share in _decades(low)),
+        y_ticks=_percent_ticks(y),
+        shapes=tuple(shapes),
+        notes=(
+            Note(
+                x(at[0]) + 10,
+                y(at[1]) + (24 if at[1] > 0.5 else -12),
+                f"{percent(at[1])} of the highest {percent(at[0])}",
+                "strong",
+            ),
+        ),
+        legend=(("line student", "In common"), ("chance", "By chance")),
+    )
+
+
+def intervals_plot(student: Quality, teacher: Quality | None) -> Plot:
+    """Figures of both with their 95 % intervals, a line for each."""
+    names = (
+        ("AUROC", "auroc"),
+        ("Average precision", "average_precision"),
+        ("Anomalies caught", "recall"),
+        ("Alarms that are right", "precision"),
+    )
+    rows: list[tuple[str, Interval, Interval | None]] = [
+        (label, value, getattr(teacher, name, None))
+        for label, name in names
+        if (value := getattr(student, name)) is not None
+    ]
+    height, left = 70.0 + 52 * len(rows), 150.0
+    lows = [value.low for _, *pair in rows for value in pair if value is not None]
+    x = linear(low := math.floor(min(lows) * 10) / 10, 1, left, WIDTH - RIGHT)
+    shapes: list[Shape] = []
+    for at, (_, own, other) in enumerate(rows):
+        middle = 24.0 + 52 * at
+        for value, look, shift in ((own, "student", -7 if other else 0), (other, "teacher", 7)):
+            if value is not None:
+                y = middle + shift
+                shapes.append(
+                    Shape(f"M{short(x(value.low))} {short(y)}H{short(x(value.high))}", f"whisker {look}")
+                )
+                shapes.append(Shape(f"M{short(x(value.value))} {short(y)}h0", f"dots {look}"))
+    told = "; ".join(
+        f"{label}: student {decimal(own.value)}" + (f", teacher {decimal(other.value)}" if other else "")
+        for label, own, other in rows
+    )
+    return Plot(
+        id="intervals",
+        title="Student and teacher, as far as chance allows to tell",
+        text=f"Dots with 95 % intervals. {told}.",
+        x_label="1 is perfect",
+        y_label="",
+        x_ticks=tuple(Tick(x(value), f"{value:g}") for value in round_steps(low, 1)),
+        y_ticks=tuple(Tick(24.0 + 52 * at, row[0]) for at, row in enumerate(rows)),
+        shapes=tuple(shapes),
+        legend=(("dots student", "Student"), *((("dots teacher", "Teacher"),) if teacher else ())),
+        caption="A bar is the range in which the figure would fall for 95 of 100 samples like this one.",
+        height=height,
+        left=left,
+        bottom=height - BOTTOM,
+        top=14,
+    )
+
+
 def histogram_plot(histogram: Histogram, threshold: float | None) -> Plot:
     """Spread of the student's scores by class, with the score that raises an alarm."""
     edges = histogram.edges
@@ -253,7 +219,7 @@ def histogram_plot(histogram: Histogram, threshold: float | None) -> Plot:
     notes: list[Note] = []
     if threshold is not None and edges[0] <= threshold <= edges[-1]:
         at = x(threshold)
-        shapes.append(Shape(f"M{_short(at)} {_short(TOP)}V{_short(floor)}", "threshold"))
+        shapes.append(Shape(f"M{short(at)} {short(TOP)}V{short(floor)}", "threshold"))
         late = at > WIDTH * 0.62
         notes.append(
             Note(at + (-6 if late else 6), TOP + 11, "Alarm from here", "strong", "end" if late else "start")
@@ -278,6 +244,7 @@ def histogram_plot(histogram: Histogram, threshold: float | None) -> Plot:
         notes=tuple(notes),
         legend=tuple(legend),
         caption="The outermost bars hold everything beyond the edges as well.",
+        domain=(edges[0], edges[-1]),
     )
 
 
@@ -306,7 +273,7 @@ def training_plot(checks: Sequence[TrainingCheck]) -> Plot:
             for value in round_steps(first, max(last, first + 1))
             if value == int(value)
         ),
-        y_ticks=tuple(Tick(y(value), f"{value:.2f}") for value in round_steps(low, 1, 4)),
+        y_ticks=tuple(Tick(y(value), f"{value:.3g}") for value in round_steps(low, 1, 4)),
         shapes=(
             Shape(line_path([(check.step, check.spearman) for check in checks], x, y), "line student"),
             Shape(dots_path([(best.step, best.spearman)], x, y), "dots best"),
@@ -385,7 +352,7 @@ def _value_at(curve: Curve, at: float) -> float:
 
 
 def _operating_shape(at: tuple[float, float] | None) -> tuple[Shape, ...]:
-    return () if at is None else (Shape(f"M{_short(at[0])} {_short(at[1])}h0", "dots best"),)
+    return () if at is None else (Shape(f"M{short(at[0])} {short(at[1])}h0", "dots best"),)
 
 
 def _operating_note(at: tuple[float, float] | None) -> tuple[Note, ...]:
@@ -422,11 +389,6 @@ def _number(value: float) -> str:
     return f"{value:g}".replace("-", "−")
 
 
-def _short(value: float) -> str:
-    """One decimal is a tenth of a pixel."""
-    return f"{value:.1f}".removesuffix(".0")
-
-
 def microseconds(value: float) -> str:
     """Write a bar's microseconds."""
     return duration(value)
@@ -435,3 +397,8 @@ def microseconds(value: float) -> str:
 def rate(value: float) -> str:
     """Write a bar's rows per second."""
     return f"{figures(value)} rows/s"
+
+
+def weight(value: float) -> str:
+    """Write a bar's bytes."""
+    return size(round(value))

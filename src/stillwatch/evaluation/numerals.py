@@ -61,14 +61,14 @@ def figures(value: float) -> str:
 
     Examples
     --------
-    >>> figures(81.8), figures(1_440_000), figures(2_340), figures(1.23)
-    ('82', '1.44 million', '2,340', '1.2')
+    >>> figures(81.8), figures(1_440_000), figures(2_340), figures(1.23), figures(0)
+    ('82', '1.44 million', '2,340', '1.2', '0')
     """
     if value >= 1e6:
         return f"{value / 1e6:.3g} million" if value < 1e9 else f"{value / 1e9:.3g} billion"
     if value >= 1000:
         return f"{round(value, -1 if value < 10_000 else -2):,.0f}"
-    return f"{value:.0f}" if value >= 10 else f"{value:.1f}"
+    return f"{value:.0f}" if value >= 10 or value == 0 else f"{value:.1f}"
 
 
 def duration(us: float | None) -> str:

@@ -16,7 +16,7 @@ from stillwatch.evaluation.fidelity import Fidelity
 from stillwatch.evaluation.health import HealthFacts
 from stillwatch.evaluation.inert import inert_json
 from stillwatch.evaluation.quality import Change, Quality
-from stillwatch.evaluation.series import Curves, Histogram, Scatter
+from stillwatch.evaluation.series import Curve, Curves, Histogram, Scatter
 from stillwatch.evaluation.speed import Speed
 
 
@@ -43,6 +43,7 @@ class TeacherFacts(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     recipe: dict[str, Any] = {}
     health: HealthFacts | None = None
+    bytes: int | None = None  # of the feature matrix that it was fitted on, float32
 
 
 class StudentFacts(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,6 +53,17 @@ class StudentFacts(msgspec.Struct, frozen=True, kw_only=True):
     parameters: int | None = None
     bytes: int | None = None  # of model.onnx
     recipe: dict[str, Any] = {}
+
+
+class Candidate(msgspec.Struct, frozen=True, kw_only=True):
+    """One student that was tried on the way to the one that was kept."""
+
+    family: str
+    size: str  # such as "3 x 128", as it shall be read
+    fidelity: float  # rank agreement with the teacher on held-out rows
+    latency_us: float | None = None  # of one row
+    bytes: int | None = None
+    chosen: bool = False
 
 
 class KnowledgePart(msgspec.Struct, frozen=True, kw_only=True):
@@ -107,7 +119,7 @@ class Reproduction(msgspec.Struct, frozen=True, kw_only=True):
     call: str = ""  # the command or the Python call
     seed: int | None = None
     data_fingerprint: str = ""
-    digest: str = ""
+    digest: str = ""  # SHA-256 of model.onnx
     versions: dict[str, str] = {}
     machine: str = ""
 
@@ -124,6 +136,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     teacher: TeacherFacts | None = None
     student: StudentFacts | None = None
     knowledge: tuple[KnowledgePart, ...] = ()
+    search: tuple[Candidate, ...] = ()
     fidelity: Fidelity | None = None
     student_quality: Quality | None = None
     teacher_quality: Quality | None = None
@@ -138,6 +151,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     rows_per_second: float = 1.0  # for the alarms a day in it
     histogram: Histogram | None = None  # of the student's scores
     scatter: Scatter | None = None
+    overlap: Curve | None = None  # x = share of rows in both lists of the highest, y = share in common
     checks: tuple[TrainingCheck, ...] = ()
     steps: tuple[StepTime, ...] = ()
     warnings: tuple[str, ...] = ()

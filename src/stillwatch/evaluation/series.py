@@ -6,13 +6,14 @@ import msgspec
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from stillwatch.evaluation.fidelity import average_ranks
+from stillwatch.evaluation.fidelity import average_ranks, top_overlap
 from stillwatch.evaluation.quality import Ranking, both_classes, known_labels
 
 FloatArray = NDArray[np.float64]
 
 CURVE_POINTS = 200
 SCATTER_POINTS = 800
+OVERLAP_POINTS = 60
 MOST_BINS, FEWEST_BINS = 48, 12
 
 
@@ -137,6 +138,30 @@ def rank_scatter(student: ArrayLike, teacher: ArrayLike, labels: ArrayLike | Non
         marks = tuple((np.asarray(labels, dtype=np.float64)[chosen] == 1).tolist())
     s, t = (_rounded(place[chosen]) for place in places)
     return Scatter(student=s, teacher=t, anomaly=marks, rows=rows)
+
+
+def overlap_curve(student: ArrayLike, teacher: ArrayLike) -> Curve:
+    """Share of rows that two lists of the highest k have in common, for k from a few rows to all of them.
+
+    Parameters
+    ----------
+    student, teacher
+        (n,) finite scores of the same rows, n >= 1.
+
+    Returns
+    -------
+    At most 60 points: x = k / n, at even steps of its logarithm; y = the share in common, by chance k / n.
+
+    Examples
+    --------
+    >>> overlap_curve([1, 2, 4, 3], [10, 20, 30, 40])
+    Curve(x=(0.25, 0.5, 0.75, 1.0), y=(0.0, 1.0, 1.0, 1.0))
+    """
+    s, t = np.asarray(student, dtype=np.float64), np.asarray(teacher, dtype=np.float64)
+    rows = len(s)
+    steps = np.unique(np.geomspace(min(10, max(rows // 10, 1)), rows, OVERLAP_POINTS).round().astype(int))
+    shared = np.array([top_overlap(s, t, int(k)) for k in steps])
+    return Curve(_rounded(steps / rows), _rounded(shared))
 
 
 def _place(scores: ArrayLike) -> FloatArray:

@@ -45,10 +45,31 @@ def findings(report: Report) -> tuple[Finding, ...]:
 
 def verdict(report: Report) -> str:
     """Sum the findings up in two or three sentences for a reader who does not know the method."""
-    sentences, alarms = [_stand_in(report), _detection_verdict(report)], _alarms(report)
+    sentences, alarms = (
+        [_stand_in(report), _detection_verdict(report), *_in_practice(report)],
+        _alarms(report),
+    )
     if alarms is not None and alarms.grade == "poor":
         sentences.append("It raises more false alarms than were asked for.")
     return " ".join(sentences)
+
+
+def change_words(report: Report) -> str:
+    """Say whether student and teacher differ by more than chance would explain; "" where it was not measured."""
+    change = report.quality_change
+    if change is None:
+        return ""
+    lower = [v for v in (change.auroc, change.average_precision) if v.high < 0]
+    higher = [v for v in (change.auroc, change.average_precision) if v.low > 0]
+    if lower and not higher:
+        return (
+            "The student is a little poorer than its teacher, and not by chance."
+            if all(v.value > -LOSS[1] for v in lower)
+            else "The student is poorer than its teacher, and not by chance."
+        )
+    if higher and not lower:
+        return "The student does better than its teacher here, and not by chance."
+    return "Chance alone could explain differences of this size."
 
 
 def grade_rules() -> tuple[tuple[str, str, str], ...]:
@@ -70,7 +91,9 @@ def grade_rules() -> tuple[tuple[str, str, str], ...]:
 
 def _stand_in(report: Report) -> str:
     agreement = _agreement(report)
-    teacher = "its teacher" if report.teacher is None else f"its teacher ({report.teacher.name})"
+    teacher = "its teacher"
+    if report.teacher is not None:
+        teacher = f"the heavy detector that it learnt from (its teacher, {report.teacher.name})"
     text = {
         "good": f"This model is a faithful stand-in for {teacher}",
         "acceptable": f"This model follows {teacher} on the whole, with visible differences",
@@ -78,9 +101,9 @@ def _stand_in(report: Report) -> str:
     }.get(agreement.grade if agreement else "", f"This model was distilled from {teacher}")
     gain = _gain(report)
     if gain is not None and gain >= 1.5:
-        return f"{text}, and it scores a row {figures(gain)} times faster."
+        return f"{text}, and scores a row {figures(gain)} times faster."
     if gain is not None and 1 / gain > SLOWDOWN[1]:
-        return f"{text}, and it scores a row {figures(1 / gain)} times slower."
+        return f"{text}, and scores a row {figures(1 / gain)} times slower."
     return f"{text}."
 
 
@@ -96,6 +119,17 @@ def _detection_verdict(report: Report) -> str:
     if t is not None and t.auroc.value - s.auroc.value > LOSS[0]:
         text += ", and less well than its teacher"
     return f"{text}."
+
+
+def _in_practice(report: Report) -> tuple[str, ...]:
+    """What the alarm that is set found among the labelled rows; nothing where there are none."""
+    q, c = report.student_quality, report.calibration
+    if q is None or c is None or q.recall is None:
+        return ()
+    found = f"With {percent(c.alert_rate)} of normal rows allowed to raise an alarm, it caught {percent(q.recall.value)} of the "
+    if q.precision is None:
+        return (f"{found}anomalies, and raised no alarm at all.",)
+    return (f"{found}anomalies, and {percent(q.precision.value)} of its alarms were right.",)
 
 
 def _agreement(report: Report) -> Finding | None:
@@ -145,12 +179,23 @@ def _detection(report: Report) -> Finding:
     if t is not None:
         text += f" The teacher reaches {decimal(t.auroc.value)} and {decimal(t.average_precision.value)}."
         grade = worse(grade, at_most(t.auroc.value - s.auroc.value, LOSS))
+    if at_least(s.auroc.value, DETECTION) == "poor":
+        text += _what_may_help(report)
     return Finding(
         question=question,
         figure=decimal(s.auroc.value),
         unit="AUROC; 0.5 is guessing, 1 is perfect",
         grade=grade,
         text=text,
+    )
+
+
+def _what_may_help(report: Report) -> str:
+    """What to try where labels call other rows anomalies than those that look unusual."""
+    normal = "let only the rows labelled normal train (train_on='normal'), " if report.regime == "all" else ""
+    return (
+        f" What the labels call an anomaly hardly looks unusual to this teacher. What may help: {normal}name a few confirmed "
+        "anomalies (known=), add columns that set them apart, or try another teacher."
     )
 
 
