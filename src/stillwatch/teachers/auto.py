@@ -108,7 +108,7 @@ def _local(regime: Regime, n: int) -> list[Teacher]:
     return [
         KNN(k=1 if regime == "normal" else max(1, min(n, _SAMPLE) // 100), sample=_SAMPLE),
         GMM(components=4, sample=_SAMPLE_OF_MIXTURES, steps=10),
-        GMM(components=16, sample=_SAMPLE_OF_MIXTURES, steps=10),
+        GMM(components=32, sample=_SAMPLE_OF_MIXTURES, steps=10),
         RelativeDistance(sample=_SAMPLE),
     ]
 
