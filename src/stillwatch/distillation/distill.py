@@ -24,6 +24,7 @@ from stillwatch.distillation.fit import Fitted, Progress, fit_all
 from stillwatch.distillation.golden import golden_rows
 from stillwatch.distillation.leak import leaking_columns
 from stillwatch.distillation.result import Distillation, Evaluated
+from stillwatch.distillation.search import Budget, Capacity
 from stillwatch.distillation.split import Split, TrainOn, make_split
 from stillwatch.drift.sketch import Sketches, sketch_columns, sketch_scores
 from stillwatch.errors import InputError, SchemaError, StudentError
@@ -37,6 +38,7 @@ from stillwatch.knowledge.extract import Map
 from stillwatch.scorer import Scorer
 from stillwatch.students.protocol import Student
 from stillwatch.students.resolve import resolve_student
+from stillwatch.students.sizes import choices
 from stillwatch.table.pack import Packer, Rows, packer_of
 from stillwatch.table.read import Source, open_source
 from stillwatch.table.sample import sample
@@ -61,6 +63,7 @@ def distill(
     assume_normal: bool = False,
     teacher: Any = "auto",
     student: str | Student = "auto",
+    budget: Budget | None = None,
     alert_rate: float = 0.01,
     calibrate_by: str | None = None,
     seed: int = 0,
@@ -95,7 +98,10 @@ def distill(
         "pyod:<Name>"), a fitted or unfitted detector, a fitted classifier, a function of the feature matrix, a `Teacher`, or a
         list of several of these.
     student
-        a name ("auto", "mlp", "prototypes") or a `Student`.
+        a name ("auto", "mlp", "prototypes", "trees", "additive", "linear") or a `Student`.
+    budget
+        what the student may cost and how faithful it must be: families and sizes (of the one family, where `student` names one)
+        are trained and measured, and `search` of what comes back holds them all; None: one student of the default size.
     alert_rate
         share of normal rows that may raise an alarm by default; it can be changed when scoring.
     calibrate_by
@@ -120,6 +126,8 @@ def distill(
         the data, a column or an option cannot be used as it is.
     TeacherError
         the teacher failed, or cannot tell rows apart.
+    StudentError
+        no student keeps within the budget.
     MissingExtraError
         a package of the extra `train` is not installed.
     """
@@ -129,7 +137,8 @@ def distill(
             f"alert_rate={alert_rate}: expected a share of normal rows between 0 and 1, such as 0.01."
         )
     regime: Regime = "normal" if assume_normal or train_on == "normal" else "all"
-    wanted_teacher, wanted_student = resolve_teacher(teacher, regime=regime), resolve_student(student)
+    wanted_teacher = resolve_teacher(teacher, regime=regime)
+    wanted_student = resolve_student(student) if budget is None else Capacity(budget, choices(student))
 
     began = perf_counter()
     tell = progress or _silent
@@ -178,6 +187,8 @@ def distill(
             f"{manifest.calibration.rows:,} calibration rows support alert rates from "
             f"{manifest.alert_rate:.2g}; {alert_rate:g} is finer, so that became the default."
         )
+    if fitted.search is not None and fitted.search.note:
+        warnings.append(fitted.search.note)
     warnings += teacher_notes(health)
     return Distillation(
         source=source.description,
@@ -196,7 +207,8 @@ def distill(
             "alert_rate": alert_rate,
             "calibrate_by": calibrate_by,
             "seed": seed,
-        },
+        }
+        | ({} if budget is None else {"budget": budget}),
     )
 
 

@@ -11,11 +11,15 @@ from time import perf_counter
 import numpy as np
 from numpy.typing import NDArray
 
-from stillwatch.features.pipeline import Features, fit_features
+from stillwatch.distillation.cost import latencies
+from stillwatch.distillation.search import Capacity, Exam, Search, search
+from stillwatch.features.pipeline import Code, Features, fit_features
 from stillwatch.graph import Graph
 from stillwatch.knowledge.extract import Asker, Map
 from stillwatch.knowledge.knowledge import Knowledge
 from stillwatch.knowledge.make import make_knowledge
+from stillwatch.knowledge.transfer import parents_of
+from stillwatch.knowledge.unseen import differences
 from stillwatch.students.protocol import Learner, Student
 from stillwatch.table.pack import Rows
 from stillwatch.table.schema import Schema
@@ -25,17 +29,19 @@ from stillwatch.teachers.out_of_fold import training_scores
 from stillwatch.teachers.protocol import Teacher
 
 Progress = Callable[[str, int, int], None]
+_EXAMINED = 4_000  # unseen rows on which students are compared
 
 
 @dataclass(frozen=True)
 class Fitted:
-    """All that was fitted on one set of rows, and what each step took in seconds."""
+    """All that was fitted on one set of rows, what each step took in seconds, and how the student was searched for, if so."""
 
     features: Features
     asker: Asker
     knowledge: Knowledge
     student: Student
     seconds: dict[str, float]
+    search: Search | None = None
 
     def teacher_score(self, rows: Rows) -> NDArray[np.float64]:
         """(n,) raw scores of the teacher."""
@@ -52,17 +58,22 @@ class Fitted:
 
     def graph(self) -> bytes:
         """The model: raw rows to score."""
-        graph = Graph()
-        matrix, guard = self.features.write(graph)
-        score = self.student.write(graph, matrix)
-        return graph.finish(score if guard is None else graph.add("Add", score, guard))
+        return write_graph(self.features, self.student)
+
+
+def write_graph(features: Features, student: Student) -> bytes:
+    """Raw rows to score: features, student and guard in one graph."""
+    graph = Graph()
+    matrix, guard = features.write(graph)
+    score = student.write(graph, matrix)
+    return graph.finish(score if guard is None else graph.add("Add", score, guard))
 
 
 def fit_all(
     rows: Rows,
     schema: Schema,
     teacher: Teacher,
-    student: Learner,
+    student: Learner | Capacity,
     *,
     seed: int,
     known: NDArray[np.float64] | None = None,
@@ -105,10 +116,31 @@ def fit_all(
     timed("ask teacher", began)
 
     began = perf_counter()
-    told = tell("train student")
-    # A copy: one description of a student may be fitted many times, on folds for instance.
-    learnt = copy.copy(student).fit(
-        knowledge, seed=seed, progress=None if told is None else lambda step, steps, best: told(step, steps)
-    )
+    told, found = tell("train student"), None
+    if isinstance(student, Capacity):
+        learnt, found = search(
+            student,
+            knowledge,
+            examine(asker, features, code, knowledge, seed=seed),
+            export=lambda tried: write_graph(features, tried),
+            latencies=lambda models: latencies(models, rows, features.layout, schema),
+            seed=seed,
+            progress=told,
+        )
+    else:
+        # A copy: one description of a student may be fitted many times, on folds for instance.
+        learnt = copy.copy(student).fit(
+            knowledge,
+            seed=seed,
+            progress=None if told is None else lambda step, steps, best: told(step, steps),
+        )
     timed("train student", began)
-    return Fitted(features, asker, knowledge, learnt, seconds)
+    return Fitted(features, asker, knowledge, learnt, seconds, found)
+
+
+def examine(asker: Asker, features: Features, code: Code, knowledge: Knowledge, *, seed: int) -> Exam:
+    """Ask the teacher about rows of a kind that no student trains on."""
+    rng = np.random.default_rng((seed, 1))  # not the stream that drew the transfer set
+    drawn = differences(parents_of(code, features), _EXAMINED, rng)
+    x = features.assemble(drawn)
+    return Exam(x, knowledge.softener.soften(asker.ask(x)) - features.guard(drawn))

@@ -19,6 +19,7 @@ from stillwatch.evaluation.fidelity import fidelity
 from stillwatch.evaluation.health import HealthFacts
 from stillwatch.evaluation.quality import alerts_at, quality, quality_change, why_unmeasured
 from stillwatch.evaluation.report import (
+    Candidate,
     ColumnLine,
     KnowledgePart,
     Report,
@@ -80,6 +81,7 @@ def summarise(d: Distillation) -> Report:
             recipe=manifest.student,
         ),
         knowledge=tuple(KnowledgePart(kind=k, rows=n) for k, n in manifest.knowledge["rows"].items()),
+        search=_search(d),
         fidelity=fidelity(evaluated.student, evaluated.teacher),
         quality_note=why_unmeasured(labels) or "",
         **by_label,
@@ -105,6 +107,20 @@ def summarise(d: Distillation) -> Report:
             versions={"stillwatch": __version__, "python": platform.python_version()} | _versions(),
             machine=f"{platform.system()} {platform.machine()}",
         ),
+    )
+
+
+def _search(d: Distillation) -> tuple[Candidate, ...]:
+    return tuple(
+        Candidate(
+            family=trial.family,
+            size=trial.size,
+            fidelity=trial.fidelity,
+            latency_us=trial.latency_us,
+            bytes=trial.bytes,
+            chosen=trial.chosen,
+        )
+        for trial in (d.search.trials if d.search is not None else ())
     )
 
 

@@ -54,6 +54,17 @@ class StudentFacts(msgspec.Struct, frozen=True, kw_only=True):
     recipe: dict[str, Any] = {}
 
 
+class Candidate(msgspec.Struct, frozen=True, kw_only=True):
+    """One student that was tried on the way to the one that was kept."""
+
+    family: str
+    size: str  # such as "3 x 128", as it shall be read
+    fidelity: float  # rank agreement with the teacher on held-out rows
+    latency_us: float | None = None  # of one row
+    bytes: int | None = None
+    chosen: bool = False
+
+
 class KnowledgePart(msgspec.Struct, frozen=True, kw_only=True):
     """How many rows of one kind the teacher was asked about."""
 
@@ -124,6 +135,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     teacher: TeacherFacts | None = None
     student: StudentFacts | None = None
     knowledge: tuple[KnowledgePart, ...] = ()
+    search: tuple[Candidate, ...] = ()
     fidelity: Fidelity | None = None
     student_quality: Quality | None = None
     teacher_quality: Quality | None = None
