@@ -75,8 +75,15 @@ def distill(
         ),
     ] = "auto",
     student: Annotated[
-        str, typer.Option(metavar="NAME", help="Small model that learns: auto or mlp.")
+        str,
+        typer.Option(
+            metavar="NAME", help="Small model that learns: auto, mlp, prototypes, trees, additive or linear."
+        ),
     ] = "auto",
+    latency_us: options.LatencyUs = None,
+    size_kb: options.SizeKb = None,
+    fidelity: options.LeastFidelity = None,
+    costs: options.Costs = None,
     alert_rate: options.DefaultAlertRate = 0.01,
     calibrate_by: Annotated[
         str | None,
@@ -130,6 +137,7 @@ def distill(
     check_extras()
     resolve_teacher(teacher, regime="all")
     resolve_student(student)
+    budget = options.student_budget(latency_us, size_kb, fidelity, costs)
     check_target(output, overwrite=overwrite)
     source = options.opened(data, delimiter, encoding)
     if feedback is not None:
@@ -157,6 +165,7 @@ def distill(
             assume_normal=assume_normal,
             teacher=teacher,
             student=student,
+            budget=budget,
             alert_rate=alert_rate,
             calibrate_by=calibrate_by,
             seed=seed,

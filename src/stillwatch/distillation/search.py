@@ -2,7 +2,8 @@
 
 Every choice of family and size is trained on the same knowledge, exported, and measured: how far it agrees with the teacher, on
 real rows held out and on a kind of row that no student trains on; what it weighs; what a row costs. Choices of a family come by
-size: once one lies outside the budget, larger ones are not trained.
+size: once one lies outside the budget, larger ones are not trained, and where a size is given, only the two largest that it can
+hold are.
 
 Fidelity and bytes repeat; a latency is a clock's. So it is measured once and recorded, and a search that is given recorded costs
 decides as the one that recorded them.
@@ -21,7 +22,7 @@ from stillwatch.errors import InputError, StudentError
 from stillwatch.evaluation.fidelity import spearman
 from stillwatch.knowledge.knowledge import TRAIN, Knowledge
 from stillwatch.students.protocol import Student
-from stillwatch.students.sizes import Choice
+from stillwatch.students.sizes import Choice, least_bytes, worth_trying
 
 KILOBYTE = 1_000
 ROOM = 0.9  # share of the latency that a measurement may use: the next one is not the same
@@ -218,9 +219,14 @@ def search(
     tried = _Workshop(knowledge, exam, budget, export, latencies, seed)
     wanted = [choice for choice in capacity.choices if budget.costs is None or choice.name in budget.costs]
     if not wanted:
-        raise StudentError("None of the choices stands in the recorded costs. Search again without costs.")
-    done, left = set[str](), []
-    for number, choice in enumerate(wanted):
+        raise StudentError(
+            "None of the students to try stands in the recorded costs. Search again without costs."
+        )
+    most_bytes = None if budget.size_kb is None else KILOBYTE * budget.size_kb
+    promising = worth_trying(tuple(wanted), knowledge.x.shape[1], most_bytes)
+    left = [choice for choice in wanted if choice not in promising]
+    done = set[str]()
+    for number, choice in enumerate(promising):
         if choice.family in done:
             left.append(choice)
         else:
@@ -228,7 +234,7 @@ def search(
             if tried.too_far(choice):
                 done.add(choice.family)
         if progress is not None:
-            progress(number + 1, len(wanted))
+            progress(number + 1, len(promising))
     trials = tried.trials()
     inside = [trial for trial in trials if trial.inside]
     if not inside:
@@ -236,10 +242,10 @@ def search(
     chosen = choose(inside, budget.fidelity)
     note = ""
     if budget.fidelity is not None and chosen.fidelity < budget.fidelity:
-        while left and not _reached(
-            trials, budget.fidelity
-        ):  # what would reach it is told from trials, not guessed
-            tried.train(left.pop(0))
+        # What would reach it is told from trials, not guessed.
+        beyond = sorted(left, key=lambda choice: least_bytes(choice.student, knowledge.x.shape[1]))
+        while beyond and not _reached(trials, budget.fidelity):
+            tried.train(beyond.pop(0))
             trials = tried.trials()
         note = _shortfall(budget, chosen, trials)
     marked = tuple(

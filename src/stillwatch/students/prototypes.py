@@ -17,16 +17,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stillwatch.errors import StudentError
-from stillwatch.graph import Graph
+from stillwatch.graph import Graph, rounded
 from stillwatch.knowledge.knowledge import TRAIN, Knowledge
-from stillwatch.students.dense import Layers, forward, in_blocks, write_layers
+from stillwatch.students.dense import Layers, forward, in_blocks, rounded_layers, write_layers
 from stillwatch.students.protocol import Progress
 
 _BLOCK = 1024
 _MOST, _MOST_WIDE = 1536, 512  # a wide table pays for its features already
 _MOST_NUMBERS = 46_000  # in the whole student: 184 KB
 _FEWEST = 64
-_MOST_AXES = 32  # more columns than this are measured along their main axes
+MOST_AXES = 32  # more columns than this are measured along their main axes
 
 
 class Prototypes:
@@ -42,6 +42,8 @@ class Prototypes:
         width of each dense layer.
     steps
         most training steps; None: by the number of rows.
+    half
+        True: places and weights are rounded to float16 after training, for half the room.
     """
 
     name = "prototypes"
@@ -52,6 +54,7 @@ class Prototypes:
         nearest: int = 4,
         hidden: tuple[int, ...] = (64, 64),
         steps: int | None = None,
+        half: bool = False,
     ) -> None:
         if points is not None and points < 1:
             raise StudentError(f"points={points}: expected at least one.")
@@ -63,6 +66,7 @@ class Prototypes:
         self.nearest = nearest
         self.hidden = tuple(hidden)
         self.steps = steps
+        self.half = half
         self.places: NDArray[np.float32] = np.empty((0, 0), np.float32)
         self.axes: NDArray[np.float32] = np.empty((0, 0), np.float32)
         self.blur = 0.0
@@ -78,7 +82,7 @@ class Prototypes:
 
         lesson = Lesson(knowledge, seed=seed)
         train = torch.from_numpy(lesson.kind == TRAIN)
-        axes = main_axes(lesson.x[train], torch.from_numpy(lesson.spread), _MOST_AXES)
+        axes = main_axes(lesson.x[train], torch.from_numpy(lesson.spread), MOST_AXES)
         widths = (self.nearest + lesson.x.shape[1], *self.hidden, 1)
         others = axes.numel() + sum(a * b for a, b in pairwise(widths))
         count = self.points or _default_points(len(lesson), axes.shape[0], axes.shape[1], others)
@@ -102,6 +106,12 @@ class Prototypes:
             lesson.middle,
             lesson.height,
         )
+        if self.half:
+            self.places, self.axes, self.layers = (
+                rounded(self.places),
+                rounded(self.axes),
+                rounded_layers(self.layers),
+            )
         return self
 
     def score(self, x: NDArray[np.float32]) -> NDArray[np.float32]:

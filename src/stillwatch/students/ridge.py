@@ -16,7 +16,7 @@ _GAIN = (
     1e-4  # in rank agreement, that a weaker penalty must bring: it lets weights grow that cancel each other
 )
 _BLOCK = 4096
-_MOST_WORK = 4e10  # products summed: some seconds of a core
+_MOST_WORK = 1.5e10  # products summed: a second or two of a core
 
 Design = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 """(n, d) features to (n, terms)."""
