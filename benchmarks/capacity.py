@@ -153,7 +153,7 @@ def main() -> None:
     paths = [path for path in sets(data_folder(options.data)) if options.set in path.stem]
     if options.quick:
         paths = [path for path in paths if path.stat().st_size < 20_000]
-    log = Log("capacity", ("part", "what"), quick=options.quick)
+    log = Log("capacity", ("part", "what"), quick=options.quick, stands=lambda line: True)
     jobs: list[tuple[str, str, Any]] = []
     for part in options.part or ("small", "budgets"):
         if part == "small":
