@@ -84,6 +84,14 @@ def distill(
     size_kb: options.SizeKb = None,
     fidelity: options.LeastFidelity = None,
     costs: options.Costs = None,
+    start: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="MODEL",
+            help="Go on from this model folder: same columns, same teacher, new rows; scores keep their scale.",
+            show_default=False,
+        ),
+    ] = None,
     alert_rate: options.DefaultAlertRate = 0.01,
     calibrate_by: Annotated[
         str | None,
@@ -146,7 +154,7 @@ def distill(
     with progress() as tell, options.chosen_engine(engine, workers, address) as asking:
         if declared is not None:
             declared = declared.with_roles(label=label, known=known, ignore=ignore, key=key)
-        else:
+        elif start is None:
             declared = inspect(
                 source.watched(lambda done, total: tell("inspect", done, total)),
                 label=label,
@@ -160,12 +168,17 @@ def distill(
         found = run(
             source,
             schema=declared,
+            label=label,
+            known=known,
+            ignore=ignore,
+            key=key,
             time=time,
             train_on=train_on.value,
             assume_normal=assume_normal,
             teacher=teacher,
             student=student,
             budget=budget,
+            start=start,
             alert_rate=alert_rate,
             calibrate_by=calibrate_by,
             seed=seed,

@@ -26,6 +26,7 @@ from stillwatch.distillation.leak import leaking_columns
 from stillwatch.distillation.result import Distillation, Evaluated
 from stillwatch.distillation.search import Budget, Capacity
 from stillwatch.distillation.split import Split, TrainOn, make_split
+from stillwatch.distillation.start import STATE, Start, begin
 from stillwatch.drift.sketch import Sketches, sketch_columns, sketch_scores
 from stillwatch.errors import InputError, SchemaError, StudentError
 from stillwatch.evaluation.fidelity import fidelity
@@ -33,6 +34,7 @@ from stillwatch.evaluation.health import HealthFacts, teacher_notes
 from stillwatch.evaluation.quality import quality
 from stillwatch.explain.references import find_references
 from stillwatch.features.number import robust_scale
+from stillwatch.features.state import state_of
 from stillwatch.graph import OPSET
 from stillwatch.knowledge.extract import Map
 from stillwatch.scorer import Scorer
@@ -64,6 +66,7 @@ def distill(
     teacher: Any = "auto",
     student: str | Student = "auto",
     budget: Budget | None = None,
+    start: Any = None,
     alert_rate: float = 0.01,
     calibrate_by: str | None = None,
     seed: int = 0,
@@ -102,6 +105,10 @@ def distill(
     budget
         what the student may cost and how faithful it must be: families and sizes (of the one family, where `student` names one)
         are trained and measured, and `search` of what comes back holds them all; None: one student of the default size.
+    start
+        an earlier model to go on from, a folder or a `Distillation`, for new rows of the same columns and the same teacher: its
+        features and the scale of its scores stay, so that thresholds compare, and its student is trained on, in a fraction
+        of the time; None: all is made anew.
     alert_rate
         share of normal rows that may raise an alarm by default; it can be changed when scoring.
     calibrate_by
@@ -137,12 +144,25 @@ def distill(
             f"alert_rate={alert_rate}: expected a share of normal rows between 0 and 1, such as 0.01."
         )
     regime: Regime = "normal" if assume_normal or train_on == "normal" else "all"
+    if budget is not None and start is not None:
+        raise InputError(
+            "budget and start came together: a search makes every student anew. Choose one of the two."
+        )
+    begun = None if start is None else begin(start, student)
     wanted_teacher = resolve_teacher(teacher, regime=regime)
-    wanted_student = resolve_student(student) if budget is None else Capacity(budget, choices(student))
+    wanted_student = (
+        begun.student
+        if begun is not None
+        else resolve_student(student)
+        if budget is None
+        else Capacity(budget, choices(student))
+    )
 
     began = perf_counter()
     tell = progress or _silent
     source = open_source(data).watched(lambda done, total: tell("read", done, total))
+    if begun is not None:
+        schema = begun.schema_for(source.names, schema)
     schema = _schema(source, schema, label, known, ignore, key)
     rows, labels, confirmed, order, groups = _read(source, schema, time, calibrate_by, seed)
     reading = perf_counter() - began
@@ -157,6 +177,7 @@ def distill(
         wanted_teacher,
         wanted_student,
         seed=seed,
+        start=begun,
         known=None if confirmed is None else confirmed[split.fit],
         cache=cache,
         map=map,
@@ -164,7 +185,9 @@ def distill(
     )
 
     began = perf_counter()
-    evaluated = _evaluate(fitted, split, rows, labels, confirmed, wanted_teacher, seed=seed, progress=tell)
+    evaluated = _evaluate(
+        fitted, split, rows, labels, confirmed, wanted_teacher, begun, seed=seed, progress=tell
+    )
     health = HealthFacts(**asdict(fitted.asker.teacher.health))
     evaluating = perf_counter() - began
 
@@ -208,7 +231,8 @@ def distill(
             "calibrate_by": calibrate_by,
             "seed": seed,
         }
-        | ({} if budget is None else {"budget": budget}),
+        | ({} if budget is None else {"budget": budget})
+        | ({} if begun is None else {"start": f"model.onnx {begun.digest[:12]}"}),
     )
 
 
@@ -278,6 +302,7 @@ def _evaluate(
     labels: NDArray[np.float64] | None,
     confirmed: NDArray[np.float64] | None,
     teacher: Teacher,
+    start: Start | None,
     *,
     seed: int,
     progress: Progress,
@@ -292,7 +317,8 @@ def _evaluate(
         progress("cross-fit", number, len(split.folds))
         rest = np.setdiff1d(split.fit, fold, assume_unique=True)
         known = None if confirmed is None else confirmed[rest]
-        apart = fit_all(rows.take(rest), schema, teacher, fitted.student, seed=seed, known=known)
+        # Never from the student to go on from: it may have seen this fold.
+        apart = fit_all(rows.take(rest), schema, teacher, fitted.student, seed=seed, start=start, known=known)
         judged.append(fold)
         soft.append(apart.soften(apart.teacher_score(rows.take(fold))))
         scores.append(apart.student_score(rows.take(fold)))
@@ -377,7 +403,7 @@ def make_model(
         groups=groups,
         teacher={**fitted.asker.teacher.recipe(), "regime": regime},
         knowledge={key: value for key, value in knowledge.provenance.items() if key != "teacher"}
-        | {"data": _fingerprint(fit)},
+        | {"data": _fingerprint(fit), STATE: state_of(features)},
         student={**fitted.student.describe(), "seed": seed},
         fidelity=msgspec.to_builtins(fidelity(evaluated.student, evaluated.teacher)),
         quality=None if found is None else msgspec.to_builtins(found),

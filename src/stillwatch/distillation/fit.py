@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
 
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from stillwatch.distillation.cost import latencies
 from stillwatch.distillation.search import Capacity, Exam, Search, search
+from stillwatch.distillation.start import Start
 from stillwatch.features.pipeline import Code, Features, fit_features
 from stillwatch.graph import Graph
 from stillwatch.knowledge.extract import Asker, Map
@@ -29,6 +30,7 @@ from stillwatch.teachers.out_of_fold import training_scores
 from stillwatch.teachers.protocol import Teacher
 
 Progress = Callable[[str, int, int], None]
+_WARM_SHARE = 0.3  # of the usual synthetic rows, for a student that has seen such rows before
 _EXAMINED = 4_000  # unseen rows on which students are compared
 
 
@@ -76,6 +78,7 @@ def fit_all(
     student: Learner | Capacity,
     *,
     seed: int,
+    start: Start | None = None,
     known: NDArray[np.float64] | None = None,
     cache: str | Path | None = None,
     map: Map | None = None,
@@ -83,7 +86,9 @@ def fit_all(
 ) -> Fitted:
     """Fit every step, one after the other; data flows one way.
 
-    `known` is (n,) 1 = confirmed anomaly, 0 = confirmed normal, NaN = not known; None, or without a confirmed anomaly: unused.
+    With `start` the features and the scale of the scores are those of an earlier model, and less is asked for a student that goes
+    on from there. `known` is (n,) 1 = confirmed anomaly, 0 = confirmed normal, NaN = not known; None, or without a confirmed
+    anomaly: unused.
     """
     seconds: dict[str, float] = {}
 
@@ -94,7 +99,7 @@ def fit_all(
         return None if progress is None else lambda done, total: progress(step, done, total)
 
     began = perf_counter()
-    features = fit_features(rows, schema)
+    features = fit_features(rows, schema) if start is None else replace(start.features, schema=schema)
     code = features.encode(rows)
     x = features.assemble(code)
     timed("features", began)
@@ -105,6 +110,8 @@ def fit_all(
     if known is not None and (known == 1).any():
         teacher = Known(teacher, known)
     fitted = fit_teacher(teacher, x, seed=seed)
+    if start is not None:
+        start.check_teacher(fitted.recipe()["name"])
     own = training_scores(fitted, x, seed=seed)
     if progress is not None:
         progress("fit teacher", 1, 1)
@@ -112,7 +119,15 @@ def fit_all(
 
     began = perf_counter()
     asker = Asker(fitted, x, cache=cache, map=map, progress=tell("ask teacher"))
-    knowledge = make_knowledge(asker, features, code, own, seed=seed)
+    knowledge = make_knowledge(
+        asker,
+        features,
+        code,
+        own,
+        seed=seed,
+        softener=None if start is None else start.softener,
+        asked=_WARM_SHARE if getattr(student, "warm", False) else 1,
+    )
     timed("ask teacher", began)
 
     began = perf_counter()

@@ -28,6 +28,11 @@ class MLP:
         most training steps; None: by the number of rows.
     half
         True: weights are rounded to float16 after training, for half the room.
+
+    Attributes
+    ----------
+    warm
+        the next training goes on from the layers that are there, and takes a quarter of the steps.
     """
 
     name = "mlp"
@@ -40,18 +45,24 @@ class MLP:
         self.hidden = None if hidden is None else tuple(hidden)
         self.steps = steps
         self.half = half
+        self.warm = False
         self.layers: Layers = []
         self.history: tuple[tuple[int, float], ...] = ()
 
     def fit(self, knowledge: Knowledge, *, seed: int, progress: Progress | None = None) -> Self:
         """Train on the rows that are not held out; see `Student.fit`."""
-        from stillwatch.students.lesson import Lesson, dense_layers, fold, stack
+        from stillwatch.students.lesson import Lesson, default_steps, dense_layers, fold, stack
+        from stillwatch.students.warm import WARM, unfold
 
         lesson = Lesson(knowledge, seed=seed)
+        steps = self.steps
         layers = dense_layers(
             (lesson.x.shape[1], *(self.hidden or default_hidden(len(lesson))), 1), seed=seed
         )
-        self.history = lesson.teach(stack(layers), steps=self.steps, progress=progress)
+        if self.warm:
+            unfold(layers, self.layers, lesson.shift, lesson.spread, lesson.middle, lesson.height)
+            steps, self.warm = round(WARM * (steps or default_steps(len(lesson)))), False
+        self.history = lesson.teach(stack(layers), steps=steps, progress=progress)
         self.layers = fold(layers, lesson.shift, lesson.spread, lesson.middle, lesson.height)
         if self.half:
             self.layers = rounded_layers(self.layers)

@@ -44,6 +44,11 @@ class Prototypes:
         most training steps; None: by the number of rows.
     half
         True: places and weights are rounded to float16 after training, for half the room.
+
+    Attributes
+    ----------
+    warm
+        the next training goes on from the places and layers that are there, and takes a quarter of the steps.
     """
 
     name = "prototypes"
@@ -67,6 +72,7 @@ class Prototypes:
         self.hidden = tuple(hidden)
         self.steps = steps
         self.half = half
+        self.warm = False
         self.places: NDArray[np.float32] = np.empty((0, 0), np.float32)
         self.axes: NDArray[np.float32] = np.empty((0, 0), np.float32)
         self.blur = 0.0
@@ -77,20 +83,33 @@ class Prototypes:
         """Train on the rows that are not held out; see `Student.fit`."""
         import torch
 
-        from stillwatch.students.lesson import Lesson, dense_layers, fold, stack
+        from stillwatch.students.lesson import Lesson, default_steps, dense_layers, fold, stack
         from stillwatch.students.points import Points, main_axes, starting_places
+        from stillwatch.students.warm import WARM, unfold
 
         lesson = Lesson(knowledge, seed=seed)
-        train = torch.from_numpy(lesson.kind == TRAIN)
-        axes = main_axes(lesson.x[train], torch.from_numpy(lesson.spread), MOST_AXES)
-        widths = (self.nearest + lesson.x.shape[1], *self.hidden, 1)
-        others = axes.numel() + sum(a * b for a, b in pairwise(widths))
-        count = self.points or _default_points(len(lesson), axes.shape[0], axes.shape[1], others)
-        places = starting_places(lesson.x @ axes, train, count, np.random.default_rng(seed))
+        train, steps = torch.from_numpy(lesson.kind == TRAIN), self.steps
+        if self.warm:
+            axes = torch.from_numpy(self.axes * lesson.spread[:, None])
+            places = torch.from_numpy(self.places - lesson.shift @ self.axes)
+        else:
+            axes = main_axes(lesson.x[train], torch.from_numpy(lesson.spread), MOST_AXES)
+            widths = (self.nearest + lesson.x.shape[1], *self.hidden, 1)
+            others = axes.numel() + sum(a * b for a, b in pairwise(widths))
+            count = self.points or _default_points(len(lesson), axes.shape[0], axes.shape[1], others)
+            places = starting_places(lesson.x @ axes, train, count, np.random.default_rng(seed))
         nearest = min(self.nearest, len(places))
         layers = dense_layers((nearest + lesson.x.shape[1], *self.hidden, 1), seed=seed)
         network = Points(places, axes, lesson.x[train], nearest, stack(layers))
-        self.history = lesson.teach(network, steps=self.steps, progress=progress)
+        shift, spread = (
+            np.concatenate([learnt.numpy(), plain])
+            for learnt, plain in ((network.centre, lesson.shift), (network.scale, lesson.spread))
+        )
+        if self.warm:
+            network.blur = self.blur
+            unfold(layers, self.layers, shift, spread, lesson.middle, lesson.height)
+            steps, self.warm = round(WARM * (steps or default_steps(len(lesson)))), False
+        self.history = lesson.teach(network, steps=steps, progress=progress)
 
         weight = network.weight.detach().exp().double().numpy()
         self.axes = (network.axes.detach().double().numpy() / lesson.spread[:, None] * weight).astype(
@@ -99,13 +118,7 @@ class Prototypes:
         offset = lesson.shift.astype(np.float64) @ self.axes
         self.places = (network.places().detach().double().numpy() * weight + offset).astype(np.float32)
         self.blur = network.blur
-        self.layers = fold(
-            layers,
-            np.concatenate([network.centre.numpy(), lesson.shift]),
-            np.concatenate([network.scale.numpy(), lesson.spread]),
-            lesson.middle,
-            lesson.height,
-        )
+        self.layers = fold(layers, shift, spread, lesson.middle, lesson.height)
         if self.half:
             self.places, self.axes, self.layers = (
                 rounded(self.places),
