@@ -123,6 +123,50 @@ def front(path: Path) -> dict[str, Any]:
     }
 
 
+def thirty_numbers() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Two samples of 10,000 rows and 30 columns for training, and one for testing, a tenth of it from elsewhere."""
+    rng = np.random.default_rng(0)
+    mixing = rng.normal(size=(30, 30))
+    train, again, test = (rng.normal(size=(10_000, 30)) @ mixing for _ in range(3))
+    test[:1_000] *= 1.5
+    return train, again, test
+
+
+def warm(path: Path | None) -> dict[str, Any]:
+    if path is None:
+        first, second, test = thirty_numbers()
+    else:
+        first, (second, test) = (
+            split(path, regime="clean", seed=0).train,
+            split(path, regime="clean", seed=1)[:2],
+        )
+    found: dict[str, Any] = {}
+    start = sw.distill(first, teacher="knn", assume_normal=True)
+    for name, going_on in (("cold", None), ("warm", start)):
+        began = perf_counter()
+        d = sw.distill(second, teacher="knn", assume_normal=True, start=going_on)
+        found[f"{name}_seconds"] = perf_counter() - began
+        theirs, ours = d.teacher_score(test), d.scorer.score(test)
+        upper = theirs > np.median(d.knowledge.only("train").raw)
+        found |= {
+            f"{name}_spearman": float(spearmanr(theirs, ours)[0]),
+            f"{name}_spearman_upper": float(spearmanr(theirs[upper], ours[upper])[0]),
+            f"{name}_steps": d.seconds,
+        }
+        # The new model's scores on rows that neither was fitted on, against the first one's: one scale, or another?
+        found[f"{name}_shift"] = float(np.median(ours - start.scorer.score(test)))
+        found[f"{name}_alarms_at_old_threshold"] = float((ours >= old_threshold(start)).mean())
+    found["start_alarms"] = float((start.scorer.score(test) >= old_threshold(start)).mean())
+    found["family"] = start.manifest.student["name"]
+    return found
+
+
+def old_threshold(d: sw.Distillation) -> float:
+    from stillwatch.calibration.conformal import threshold
+
+    return threshold(d.manifest.calibration, 0.01)
+
+
 def summarise(lines: list[dict[str, Any]]) -> dict[str, Any]:
     summary: dict[str, Any] = {}
     parts = {part: [line for line in lines if line["part"] == part] for part in ("small", "budgets")}
@@ -138,6 +182,12 @@ def summarise(lines: list[dict[str, Any]]) -> dict[str, Any]:
             summary[f"small_{metric}_largest_loss"] = float((teacher - student).max())
         summary["small_largest_bytes"] = max(line["bytes"] for line in found)
         summary["small_spearman_upper"] = float(np.mean([line["spearman_upper"] for line in found]))
+    if found := [line for line in lines if line["part"] == "warm"]:
+        summary["warm_tables"] = len(found)
+        summary["warm_share_of_time"] = [line["warm_seconds"] / line["cold_seconds"] for line in found]
+        summary["warm_spearman_upper_gain"] = [
+            line["warm_spearman_upper"] - line["cold_spearman_upper"] for line in found
+        ]
     if found := parts["budgets"]:
         summary["budgets"] = len(found)
         summary["budgets_held"] = sum(line["inside_again"] for line in found)
@@ -146,7 +196,7 @@ def summarise(lines: list[dict[str, Any]]) -> dict[str, Any]:
 
 def main() -> None:
     parser = arguments(__doc__ or "")
-    parser.add_argument("--part", choices=("small", "budgets", "front"), action="append")
+    parser.add_argument("--part", choices=("small", "budgets", "front", "warm"), action="append")
     parser.add_argument("--set", default="", help="only sets whose name holds this; the front is of one")
     parser.add_argument("--most", type=int, default=100, help="do so many new lines at most")
     options = parser.parse_args()
@@ -161,8 +211,12 @@ def main() -> None:
         elif part == "budgets":
             asked = BUDGETS[:3] if options.quick else BUDGETS
             jobs += [(part, json.dumps(one), lambda one=one: budget(one)) for one in asked]
-        else:
+        elif part == "front":
             jobs += [(part, path.stem, lambda path=path: front(path)) for path in paths[:1]]
+        else:
+            large = [path for path in paths if len(split(path, regime="clean", seed=0).train) >= 10_000]
+            jobs += [(part, "10,000 x 30", lambda: warm(None))] if not options.set else []
+            jobs += [(part, path.stem, lambda path=path: warm(path)) for path in large]
     new = [job for job in jobs if not log.done(part=job[0], what=job[1])]
     for part, what, job in new[: options.most]:
         log.add(part=part, what=what, **job())
@@ -215,6 +269,22 @@ def main() -> None:
                     for t in line["trials"]
                 ],
             )
+    table(
+        ("warm", "cold s", "warm s", "upper cold", "upper warm", "shift cold", "shift warm"),
+        [
+            (
+                line["what"],
+                *(f"{line[f'{name}_seconds']:.1f}" for name in ("cold", "warm")),
+                *(
+                    line[f"{name}_{figure}"]
+                    for figure in ("spearman_upper", "shift")
+                    for name in ("cold", "warm")
+                ),
+            )
+            for line in log.lines
+            if line["part"] == "warm"
+        ],
+    )
     summary = summarise(log.lines)
     for name, value in summary.items():
         print(f"{name:48s} {value:.4f}" if isinstance(value, float) else f"{name:48s} {value}")
