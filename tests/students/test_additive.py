@@ -45,6 +45,37 @@ def test_what_a_column_adds_does_not_depend_on_the_others(rows: np.ndarray) -> N
         np.testing.assert_allclose(effects, effects[0], atol=1e-5)
 
 
+def test_the_score_is_the_sum_of_the_curves(rows: np.ndarray) -> None:
+    student = sw.Additive(pairs=0).fit(learnt(rows, np.linalg.norm(rows, axis=1)), seed=0)
+    low = np.array([student.curve(j)[0][0] for j in range(4)], np.float32)
+    gains = [np.interp(rows[:, j], *student.curve(j)) for j in range(4)]
+    total = student.score(low[None])[0] + np.sum(gains, axis=0)
+    np.testing.assert_allclose(student.score(rows), total, atol=1e-4)
+    with pytest.raises(sw.StudentError, match="column=4"):
+        student.curve(4)
+
+
+@pytest.mark.parametrize("student", [sw.Additive(pairs=0), sw.Linear()], ids=lambda student: student.name)
+def test_reasons_are_exact(student: sw.Student) -> None:
+    rng = np.random.default_rng(0)
+    table = rng.normal(size=(600, 4)) * [1, 2, 3, 4]
+    d = sw.distill(table, teacher="knn", assume_normal=True, student=student)
+    # A row outside the box would get the guard, which is no sum over columns.
+    row = np.array([3.0, -5.0, 2.0, 9.0])
+    reasons = d.scorer.explain_one(row, top=4)
+    normal = {reason.column: reason.normal for reason in reasons}
+    for other in (row, np.array([0.1, 0.2, 0.3, 0.4])):  # a column's effect hangs on no other column
+        for reason in reasons:
+            j = int(reason.column[1:])
+            there, back = other.copy(), other.copy()
+            there[j], back[j] = row[j], reason.normal
+            effect = d.scorer.score_one(there) - d.scorer.score_one(back)
+            assert reason.effect == pytest.approx(effect, abs=1e-5)
+    at_rest = np.array([normal[f"x{j}"] for j in range(4)])
+    total = d.scorer.score_one(row) - d.scorer.score_one(at_rest)
+    assert sum(reason.effect for reason in reasons) == pytest.approx(total, abs=1e-5)
+
+
 def test_a_pair_that_acts_together_is_found(rows: np.ndarray) -> None:
     target = rows[:, 0] * rows[:, 2] + np.abs(rows[:, 1])
     alone = sw.Additive(pairs=0).fit(learnt(rows, target), seed=0)

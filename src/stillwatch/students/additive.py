@@ -100,6 +100,30 @@ class Additive:
             [x * self._straight(x), high.reshape(len(x), -1), both.reshape(len(x), -1)], axis=1
         )
 
+    def curve(self, column: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """The function of one column of the feature matrix, pairs aside.
+
+        Returns
+        -------
+        (k,) feature values, ascending, and (k,) what the score gains at each over the first; straight between two, flat beyond.
+        A feature of two values has (0, 1) and its step.
+        """
+        self._check_fitted()
+        columns = len(self.weight) - self._curved_terms
+        if not 0 <= column < columns:
+            raise StudentError(
+                f"column={column}: expected a column of the feature matrix, 0 to {columns - 1}."
+            )
+        (place,) = np.nonzero(self.curved == column)
+        if not len(place):
+            return np.array([0, 1], np.float32), np.array([0, self.weight[column, 0]], np.float32)
+        start, slope = (part[:, place[0]] for part in self.ramps)
+        there = slope > 0
+        start, slope = start[there], slope[there]
+        spans = self.weight[columns : columns + self.ramps.start.size, 0].reshape(self.ramps.start.shape)
+        climbs = spans[there, place[0]]
+        return np.append(start, start[-1] + 1 / slope[-1]), np.append(np.float32(0), np.cumsum(climbs))
+
     def write(self, graph: Graph, matrix: str) -> str:
         """Ramps, products of ramps, and one Gemm; see `Student.write`."""
         self._check_fitted()
