@@ -46,15 +46,17 @@ def make_knowledge(
     softener
         of an earlier distillation, so that scores keep their scale; None: from these scores.
     asked
-        share of the usual number of synthetic rows.
+        share of the usual number of rows, training and synthetic alike: their proportion decides at which level a student scores
+        rows that it cannot tell apart.
     """
     rng = np.random.default_rng(seed)
-    chosen = np.sort(rng.permutation(len(code))[:MOST_TRAINING_ROWS])
+    most = max(1, round(asked * min(len(code), MOST_TRAINING_ROWS)))
+    chosen = np.sort(rng.permutation(len(code))[:most])
     train = code.take(chosen)
     held = np.zeros(len(train), dtype=np.bool_)
     held[rng.permutation(len(train))[: max(1, round(HELD_OUT * len(train)))]] = True
 
-    wanted = round(asked * synthetic_rows(len(train), train.width))
+    wanted = round(asked * synthetic_rows(min(len(code), MOST_TRAINING_ROWS), train.width))
     codes, kinds, held_out = [train], [np.full(len(train), TRAIN)], [held]
     for out, share in ((False, 1 - HELD_OUT), (True, HELD_OUT)):
         parents = transfer.parents_of(train.take(np.flatnonzero(held == out)), features)
