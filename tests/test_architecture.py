@@ -91,6 +91,7 @@ FOREIGN: dict[str, set[str]] = {
     "torch": {"training", "students", "teachers", "networks", "cli"},
     "sklearn": {"teachers", "cli"},
     "scipy": {"teachers"},
+    "lightgbm": {"students"},
     "pyod": {"teachers"},
     "jinja2": {"evaluation"},
     "rich": {"cli", "evaluation"},

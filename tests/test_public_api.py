@@ -25,6 +25,8 @@ def test_distill_takes_what_its_users_rely_on() -> None:
         "assume_normal": False,
         "teacher": "auto",
         "student": "auto",
+        "budget": None,
+        "start": None,
         "alert_rate": 0.01,
         "calibrate_by": None,
         "seed": 0,

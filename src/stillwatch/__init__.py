@@ -48,16 +48,22 @@ from stillwatch.table.schema_file import load_schema, save_schema
 if TYPE_CHECKING:
     from stillwatch.distillation.distill import distill
     from stillwatch.distillation.result import Distillation
+    from stillwatch.distillation.search import Budget, Search
     from stillwatch.knowledge.knowledge import Knowledge
+    from stillwatch.students.additive import Additive
+    from stillwatch.students.linear import Linear
     from stillwatch.students.mlp import MLP
     from stillwatch.students.protocol import Student
     from stillwatch.students.prototypes import Prototypes
+    from stillwatch.students.trees import Trees
     from stillwatch.teachers.protocol import Teacher
 
 __all__ = [
     "MLP",
+    "Additive",
     "ArtifactError",
     "AuditError",
+    "Budget",
     "CalibrationError",
     "Column",
     "Departure",
@@ -68,6 +74,7 @@ __all__ = [
     "Feedback",
     "InputError",
     "Knowledge",
+    "Linear",
     "MissingExtraError",
     "Monitor",
     "ProtocolError",
@@ -77,6 +84,7 @@ __all__ = [
     "Schema",
     "SchemaError",
     "Scorer",
+    "Search",
     "Source",
     "StillwatchError",
     "Student",
@@ -84,6 +92,7 @@ __all__ = [
     "TableError",
     "Teacher",
     "TeacherError",
+    "Trees",
     "Verdict",
     "Verification",
     "WorkerError",
@@ -103,13 +112,18 @@ __all__ = [
 
 # Scoring must not pay for training: these names are imported when they are first asked for.
 _LATE = {
+    "Additive": "stillwatch.students.additive",
+    "Budget": "stillwatch.distillation.search",
     "distill": "stillwatch.distillation.distill",
     "Distillation": "stillwatch.distillation.result",
     "Knowledge": "stillwatch.knowledge.knowledge",
+    "Linear": "stillwatch.students.linear",
     "MLP": "stillwatch.students.mlp",
     "Prototypes": "stillwatch.students.prototypes",
+    "Search": "stillwatch.distillation.search",
     "Student": "stillwatch.students.protocol",
     "Teacher": "stillwatch.teachers.protocol",
+    "Trees": "stillwatch.students.trees",
 }
 
 _logging.getLogger("stillwatch").addHandler(_logging.NullHandler())

@@ -9,18 +9,26 @@ from typing import Any
 
 import numpy as np
 import onnx
-from numpy.typing import ArrayLike, DTypeLike
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 OPSET = 17
 ML_OPSET = 3
 _IR_VERSION = 8
+_WORTH_HALVING = 64  # elements that save more than a node costs
 _INPUT_TYPES = {
     "num": TensorProto.FLOAT,
     "num64": TensorProto.DOUBLE,
     "txt": TensorProto.STRING,
     "time": TensorProto.INT64,
 }
+
+
+def rounded(array: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The nearest values that a float16 can hold; the array itself where one is too large for it."""
+    with np.errstate(over="ignore"):
+        half = array.astype(np.float16)
+    return half.astype(np.float32) if np.isfinite(half).all() else array
 
 
 class Graph:
@@ -40,9 +48,17 @@ class Graph:
         return name
 
     def constant(self, value: ArrayLike, dtype: DTypeLike = np.float32) -> str:
-        """Store an array and return its name."""
+        """Store an array and return its name. One of float32 whose values are all float16 is stored as such, and cast."""
+        array = np.asarray(value, dtype=dtype)
         name = self._fresh("c")
-        self._constants.append(numpy_helper.from_array(np.asarray(value, dtype=dtype), name))
+        if (
+            array.dtype == np.float32
+            and array.size >= _WORTH_HALVING
+            and np.array_equal(array, rounded(array))
+        ):
+            self._constants.append(numpy_helper.from_array(array.astype(np.float16), name))
+            return self.add("Cast", name, to=self.FLOAT)
+        self._constants.append(numpy_helper.from_array(array, name))
         return name
 
     def add(self, op: str, *inputs: str, domain: str = "", **attributes: Any) -> str:

@@ -46,6 +46,7 @@ MOST_DIMENSIONS = 4
 # Bytes of one element, and the typed field that may hold the elements instead of raw_data.
 _NUMBERS: dict[int, tuple[int, str]] = {
     TensorProto.FLOAT: (4, "float_data"),
+    TensorProto.FLOAT16: (2, "int32_data"),
     TensorProto.DOUBLE: (8, "double_data"),
     TensorProto.INT64: (8, "int64_data"),
     TensorProto.INT32: (4, "int32_data"),

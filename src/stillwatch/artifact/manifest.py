@@ -88,7 +88,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     parent
         Digest of the model whose graph this is, where only the calibration is new.
     teacher, knowledge, student
-        Provenance: names, parameters, seeds, library versions, data fingerprint.
+        Provenance: names, parameters, seeds, library versions, data fingerprint; in `knowledge`, under `features`, the constants
+        of the features, for a later distillation that goes on in the same units.
     fidelity, quality
         Agreement with the teacher; agreement with labels, None where there were none.
     references

@@ -78,8 +78,23 @@ def distill(
         ),
     ] = "auto",
     student: Annotated[
-        str, typer.Option(metavar="NAME", help="Small model that learns: auto or mlp.")
+        str,
+        typer.Option(
+            metavar="NAME", help="Small model that learns: auto, mlp, prototypes, trees, additive or linear."
+        ),
     ] = "auto",
+    latency_us: options.LatencyUs = None,
+    size_kb: options.SizeKb = None,
+    fidelity: options.LeastFidelity = None,
+    costs: options.Costs = None,
+    start: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="MODEL",
+            help="Go on from this model folder: same columns, same teacher, new rows; scores keep their scale.",
+            show_default=False,
+        ),
+    ] = None,
     alert_rate: options.DefaultAlertRate = 0.01,
     calibrate_by: Annotated[
         str | None,
@@ -133,6 +148,7 @@ def distill(
     check_extras()
     resolve_teacher(teacher, regime="all")
     resolve_student(student)
+    budget = options.student_budget(latency_us, size_kb, fidelity, costs)
     check_target(output, overwrite=overwrite)
     source = options.opened(data, delimiter, encoding)
     if feedback is not None:
@@ -141,7 +157,7 @@ def distill(
     with progress() as tell, options.chosen_engine(engine, workers, address) as asking:
         if declared is not None:
             declared = declared.with_roles(label=label, known=known, ignore=ignore, key=key)
-        else:
+        elif start is None:
             declared = inspect(
                 source.watched(lambda done, total: tell("inspect", done, total)),
                 label=label,
@@ -155,11 +171,17 @@ def distill(
         found = run(
             source,
             schema=declared,
+            label=label,
+            known=known,
+            ignore=ignore,
+            key=key,
             time=time,
             train_on=train_on.value,
             assume_normal=assume_normal,
             teacher=teacher,
             student=student,
+            budget=budget,
+            start=start,
             alert_rate=alert_rate,
             calibrate_by=calibrate_by,
             seed=seed,

@@ -19,6 +19,7 @@ from stillwatch.table.schema import MISSING_TOKENS, DecimalMark, Kind
 from stillwatch.table.standard_input import DASH
 
 if TYPE_CHECKING:
+    from stillwatch.distillation.search import Budget
     from stillwatch.scale import Engine
 
 _TAB = {"tab": "\t", "\\t": "\t"}
@@ -215,6 +216,47 @@ DefaultAlertRate = Annotated[
         callback=_share,
     ),
 ]
+_BUDGET = "Budget: several students are trained, and the best within it is kept"
+LatencyUs = Annotated[
+    float | None,
+    typer.Option(
+        "--latency-us",
+        metavar="NUMBER",
+        help="Most microseconds for one row, by onnxruntime on one core of this machine.",
+        show_default=False,
+        rich_help_panel=_BUDGET,
+    ),
+]
+SizeKb = Annotated[
+    float | None,
+    typer.Option(
+        "--size-kb",
+        metavar="NUMBER",
+        help="Most kilobytes (of 1,000 bytes) of model.onnx.",
+        show_default=False,
+        rich_help_panel=_BUDGET,
+    ),
+]
+LeastFidelity = Annotated[
+    float | None,
+    typer.Option(
+        "--fidelity",
+        metavar="NUMBER",
+        help="Least rank agreement with the teacher, 1 at most: the quickest student that reaches it is enough.",
+        show_default=False,
+        rich_help_panel=_BUDGET,
+    ),
+]
+Costs = Annotated[
+    Path | None,
+    typer.Option(
+        "--costs",
+        metavar="FILE",
+        help="report.json of an earlier search: its latencies are used instead of a clock, so that the same student is chosen.",
+        show_default=False,
+        rich_help_panel=_BUDGET,
+    ),
+]
 _STREAM = "Stream"
 Stream = Annotated[
     bool,
@@ -303,6 +345,33 @@ def spare_the_data(data: list[str], *targets: str | Path | None) -> None:
 def separator(delimiter: str | None) -> str | None:
     """What --delimiter means."""
     return _TAB.get(delimiter or "", delimiter)
+
+
+def student_budget(
+    latency_us: float | None, size_kb: float | None, fidelity: float | None, costs: Path | None
+) -> Budget | None:
+    """The budget that the options give; None where none was given."""
+    if latency_us is None and size_kb is None and fidelity is None and costs is None:
+        return None
+    from stillwatch.distillation.search import Budget
+
+    return Budget(latency_us, size_kb, fidelity, None if costs is None else _recorded(costs))
+
+
+def _recorded(path: Path) -> dict[str, float]:
+    """Latencies that a report holds, by the name of the student."""
+    from stillwatch.evaluation.report import decode_report
+
+    try:
+        report = decode_report(path.read_bytes())
+    except OSError as exc:
+        raise InputError(f"--costs {path}: the file cannot be read ({exc.strerror}).") from exc
+    found = {f"{one.family} {one.size}": one.latency_us for one in report.search if one.latency_us}
+    if not found:
+        raise InputError(
+            f"--costs {path}: this report is of a distillation without a budget; it holds no costs."
+        )
+    return found
 
 
 def chosen_rate(

@@ -25,7 +25,9 @@ from stillwatch.distillation.fit import Fitted, Progress, fit_all
 from stillwatch.distillation.golden import golden_rows
 from stillwatch.distillation.leak import leaking_columns
 from stillwatch.distillation.result import Distillation, Evaluated
+from stillwatch.distillation.search import Budget, Capacity
 from stillwatch.distillation.split import Split, TrainOn, make_split
+from stillwatch.distillation.start import STATE, Start, begin
 from stillwatch.drift.sketch import Sketches, sketch_columns, sketch_scores
 from stillwatch.errors import InputError, SchemaError, StudentError
 from stillwatch.evaluation.fidelity import fidelity
@@ -33,11 +35,13 @@ from stillwatch.evaluation.health import HealthFacts, teacher_notes
 from stillwatch.evaluation.quality import quality
 from stillwatch.explain.references import find_references
 from stillwatch.features.number import robust_scale
+from stillwatch.features.state import state_of
 from stillwatch.graph import OPSET
 from stillwatch.knowledge.extract import Map
 from stillwatch.scorer import Scorer
 from stillwatch.students.protocol import Student
 from stillwatch.students.resolve import resolve_student
+from stillwatch.students.sizes import choices
 from stillwatch.table.pack import Packer, Rows, packer_of
 from stillwatch.table.read import Source, open_source
 from stillwatch.table.schema import Schema, infer_schema
@@ -61,6 +65,8 @@ def distill(
     assume_normal: bool = False,
     teacher: Any = "auto",
     student: str | Student = "auto",
+    budget: Budget | None = None,
+    start: Any = None,
     alert_rate: float = 0.01,
     calibrate_by: str | None = None,
     seed: int = 0,
@@ -95,7 +101,14 @@ def distill(
         "pyod:<Name>"), a fitted or unfitted detector, a fitted classifier, a function of the feature matrix, a `Teacher`, or a
         list of several of these.
     student
-        a name ("auto", "mlp", "prototypes") or a `Student`.
+        a name ("auto", "mlp", "prototypes", "trees", "additive", "linear") or a `Student`.
+    budget
+        what the student may cost and how faithful it must be: families and sizes (of the one family, where `student` names one)
+        are trained and measured, and `search` of what comes back holds them all; None: one student of the default size.
+    start
+        an earlier model to go on from, a folder or a `Distillation`, for new rows of the same columns and the same teacher: its
+        features and the scale of its scores stay, so that thresholds compare, and its student is trained on, in a fraction
+        of the time; None: all is made anew.
     alert_rate
         share of normal rows that may raise an alarm by default; it can be changed when scoring.
     calibrate_by
@@ -120,6 +133,8 @@ def distill(
         the data, a column or an option cannot be used as it is.
     TeacherError
         the teacher failed, or cannot tell rows apart.
+    StudentError
+        no student keeps within the budget.
     MissingExtraError
         a package of the extra `train` is not installed.
     """
@@ -129,12 +144,26 @@ def distill(
             f"alert_rate={alert_rate}: expected a share of normal rows between 0 and 1, such as 0.01."
         )
     regime: Regime = "normal" if assume_normal or train_on == "normal" else "all"
-    wanted_teacher, wanted_student = resolve_teacher(teacher, regime=regime), resolve_student(student)
+    if budget is not None and start is not None:
+        raise InputError(
+            "budget and start came together: a search makes every student anew. Choose one of the two."
+        )
+    begun = None if start is None else begin(start, student)
+    wanted_teacher = resolve_teacher(teacher, regime=regime)
+    wanted_student = (
+        begun.student
+        if begun is not None
+        else resolve_student(student)
+        if budget is None
+        else Capacity(budget, choices(student))
+    )
 
     began = perf_counter()
     tell = progress or _silent
     source = open_source(data).watched(lambda done, total: tell("read", done, total))
     drawing = Drawing(MOST_ROWS, seed)
+    if begun is not None:
+        schema = begun.schema_for(source.names, schema)
     schema = _schema(source.through(drawing.watch), schema, label, known, ignore, key)
     rows, labels, confirmed, order, groups = _read(source, schema, time, calibrate_by, drawing)
     reading = perf_counter() - began
@@ -149,6 +178,7 @@ def distill(
         wanted_teacher,
         wanted_student,
         seed=seed,
+        start=begun,
         known=None if confirmed is None else confirmed[split.fit],
         cache=cache,
         map=map,
@@ -156,7 +186,9 @@ def distill(
     )
 
     began = perf_counter()
-    evaluated = _evaluate(fitted, split, rows, labels, confirmed, wanted_teacher, seed=seed, progress=tell)
+    evaluated = _evaluate(
+        fitted, split, rows, labels, confirmed, wanted_teacher, begun, seed=seed, progress=tell
+    )
     health = HealthFacts(**asdict(fitted.asker.teacher.health))
     evaluating = perf_counter() - began
 
@@ -179,6 +211,8 @@ def distill(
             f"{manifest.calibration.rows:,} calibration rows support alert rates from "
             f"{manifest.alert_rate:.2g}; {alert_rate:g} is finer, so that became the default."
         )
+    if fitted.search is not None and fitted.search.note:
+        warnings.append(fitted.search.note)
     warnings += teacher_notes(health)
     return Distillation(
         source=source.description,
@@ -199,7 +233,9 @@ def distill(
             "alert_rate": alert_rate,
             "calibrate_by": calibrate_by,
             "seed": seed,
-        },
+        }
+        | ({} if budget is None else {"budget": budget})
+        | ({} if begun is None else {"start": f"model.onnx {begun.digest[:12]}"}),
     )
 
 
@@ -269,6 +305,7 @@ def _evaluate(
     labels: NDArray[np.float64] | None,
     confirmed: NDArray[np.float64] | None,
     teacher: Teacher,
+    start: Start | None,
     *,
     seed: int,
     progress: Progress,
@@ -283,7 +320,8 @@ def _evaluate(
         progress("cross-fit", number, len(split.folds))
         rest = np.setdiff1d(split.fit, fold, assume_unique=True)
         known = None if confirmed is None else confirmed[rest]
-        apart = fit_all(rows.take(rest), schema, teacher, fitted.student, seed=seed, known=known)
+        # Never from the student to go on from: it may have seen this fold.
+        apart = fit_all(rows.take(rest), schema, teacher, fitted.student, seed=seed, start=start, known=known)
         judged.append(fold)
         soft.append(apart.soften(apart.teacher_score(rows.take(fold))))
         scores.append(apart.student_score(rows.take(fold)))
@@ -368,7 +406,7 @@ def make_model(
         groups=groups,
         teacher={**fitted.asker.teacher.recipe(), "regime": regime},
         knowledge={key: value for key, value in knowledge.provenance.items() if key != "teacher"}
-        | {"data": _fingerprint(fit)},
+        | {"data": _fingerprint(fit), STATE: state_of(features)},
         student={**fitted.student.describe(), "seed": seed},
         fidelity=msgspec.to_builtins(fidelity(evaluated.student, evaluated.teacher)),
         quality=None if found is None else msgspec.to_builtins(found),

@@ -6,8 +6,14 @@ from importlib.util import find_spec
 
 from stillwatch.errors import MissingExtraError
 
-# torch trains the student, scikit-learn and scipy hold the teachers, jinja2 writes the report at the very end.
-NEEDED = {"torch": "torch", "sklearn": "scikit-learn", "scipy": "scipy", "jinja2": "jinja2"}
+# torch and lightgbm train students, scikit-learn and scipy hold the teachers, jinja2 writes the report at the very end.
+NEEDED = {
+    "torch": "torch",
+    "lightgbm": "lightgbm",
+    "sklearn": "scikit-learn",
+    "scipy": "scipy",
+    "jinja2": "jinja2",
+}
 
 
 def check_extras() -> None:

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
 
 import numpy as np
 from numpy.typing import NDArray
 
-from stillwatch.features.pipeline import Features, fit_features
+from stillwatch.distillation.cost import latencies
+from stillwatch.distillation.search import Capacity, Exam, Search, search
+from stillwatch.distillation.start import Start
+from stillwatch.features.pipeline import Code, Features, fit_features
 from stillwatch.graph import Graph
 from stillwatch.knowledge.extract import Asker, Map
 from stillwatch.knowledge.knowledge import Knowledge
 from stillwatch.knowledge.make import make_knowledge
+from stillwatch.knowledge.transfer import parents_of
+from stillwatch.knowledge.unseen import differences
 from stillwatch.students.protocol import Learner, Student
 from stillwatch.table.pack import Rows
 from stillwatch.table.schema import Schema
@@ -25,17 +30,20 @@ from stillwatch.teachers.out_of_fold import training_scores
 from stillwatch.teachers.protocol import Teacher
 
 Progress = Callable[[str, int, int], None]
+_WARM_SHARE = 0.4  # of the usual rows, for a student that has seen such rows before
+_EXAMINED = 4_000  # unseen rows on which students are compared
 
 
 @dataclass(frozen=True)
 class Fitted:
-    """All that was fitted on one set of rows, and what each step took in seconds."""
+    """All that was fitted on one set of rows, what each step took in seconds, and how the student was searched for, if so."""
 
     features: Features
     asker: Asker
     knowledge: Knowledge
     student: Student
     seconds: dict[str, float]
+    search: Search | None = None
 
     def teacher_score(self, rows: Rows) -> NDArray[np.float64]:
         """(n,) raw scores of the teacher."""
@@ -52,19 +60,25 @@ class Fitted:
 
     def graph(self) -> bytes:
         """The model: raw rows to score."""
-        graph = Graph()
-        matrix, guard = self.features.write(graph)
-        score = self.student.write(graph, matrix)
-        return graph.finish(score if guard is None else graph.add("Add", score, guard))
+        return write_graph(self.features, self.student)
+
+
+def write_graph(features: Features, student: Student) -> bytes:
+    """Raw rows to score: features, student and guard in one graph."""
+    graph = Graph()
+    matrix, guard = features.write(graph)
+    score = student.write(graph, matrix)
+    return graph.finish(score if guard is None else graph.add("Add", score, guard))
 
 
 def fit_all(
     rows: Rows,
     schema: Schema,
     teacher: Teacher,
-    student: Learner,
+    student: Learner | Capacity,
     *,
     seed: int,
+    start: Start | None = None,
     known: NDArray[np.float64] | None = None,
     cache: str | Path | None = None,
     map: Map | None = None,
@@ -72,7 +86,9 @@ def fit_all(
 ) -> Fitted:
     """Fit every step, one after the other; data flows one way.
 
-    `known` is (n,) 1 = confirmed anomaly, 0 = confirmed normal, NaN = not known; None, or without a confirmed anomaly: unused.
+    With `start` the features and the scale of the scores are those of an earlier model, and less is asked for a student that goes
+    on from there. `known` is (n,) 1 = confirmed anomaly, 0 = confirmed normal, NaN = not known; None, or without a confirmed
+    anomaly: unused.
     """
     seconds: dict[str, float] = {}
 
@@ -83,7 +99,7 @@ def fit_all(
         return None if progress is None else lambda done, total: progress(step, done, total)
 
     began = perf_counter()
-    features = fit_features(rows, schema)
+    features = fit_features(rows, schema) if start is None else replace(start.features, schema=schema)
     code = features.encode(rows)
     x = features.assemble(code)
     timed("features", began)
@@ -94,6 +110,8 @@ def fit_all(
     if known is not None and (known == 1).any():
         teacher = Known(teacher, known)
     fitted = fit_teacher(teacher, x, seed=seed)
+    if start is not None:
+        start.check_teacher(fitted.recipe()["name"])
     own = training_scores(fitted, x, seed=seed)
     if progress is not None:
         progress("fit teacher", 1, 1)
@@ -101,14 +119,43 @@ def fit_all(
 
     began = perf_counter()
     asker = Asker(fitted, x, cache=cache, map=map, progress=tell("ask teacher"))
-    knowledge = make_knowledge(asker, features, code, own, seed=seed)
+    knowledge = make_knowledge(
+        asker,
+        features,
+        code,
+        own,
+        seed=seed,
+        softener=None if start is None else start.softener,
+        asked=_WARM_SHARE if getattr(student, "warm", False) else 1,
+    )
     timed("ask teacher", began)
 
     began = perf_counter()
-    told = tell("train student")
-    # A copy: one description of a student may be fitted many times, on folds for instance.
-    learnt = copy.copy(student).fit(
-        knowledge, seed=seed, progress=None if told is None else lambda step, steps, best: told(step, steps)
-    )
+    told, found = tell("train student"), None
+    if isinstance(student, Capacity):
+        learnt, found = search(
+            student,
+            knowledge,
+            examine(asker, features, code, knowledge, seed=seed),
+            export=lambda tried: write_graph(features, tried),
+            latencies=lambda models: latencies(models, rows, features.layout, schema),
+            seed=seed,
+            progress=told,
+        )
+    else:
+        # A copy: one description of a student may be fitted many times, on folds for instance.
+        learnt = copy.copy(student).fit(
+            knowledge,
+            seed=seed,
+            progress=None if told is None else lambda step, steps, best: told(step, steps),
+        )
     timed("train student", began)
-    return Fitted(features, asker, knowledge, learnt, seconds)
+    return Fitted(features, asker, knowledge, learnt, seconds, found)
+
+
+def examine(asker: Asker, features: Features, code: Code, knowledge: Knowledge, *, seed: int) -> Exam:
+    """Ask the teacher about rows of a kind that no student trains on."""
+    rng = np.random.default_rng((seed, 1))  # not the stream that drew the transfer set
+    drawn = differences(parents_of(code, features), _EXAMINED, rng)
+    x = features.assemble(drawn)
+    return Exam(x, knowledge.softener.soften(asker.ask(x)) - features.guard(drawn))

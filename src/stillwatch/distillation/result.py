@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from stillwatch.artifact.manifest import Manifest
 from stillwatch.artifact.write import write_artifact
 from stillwatch.distillation.fit import Fitted
+from stillwatch.distillation.search import Search
 from stillwatch.distillation.split import Split
 from stillwatch.evaluation.report import Report
 from stillwatch.knowledge.knowledge import Knowledge
@@ -90,6 +91,11 @@ class Distillation:
     def knowledge(self) -> Knowledge:
         """Where the teacher was asked, and what it said."""
         return self.fitted.knowledge
+
+    @property
+    def search(self) -> Search | None:
+        """Every student that was tried within a budget, and which was chosen; None without a budget."""
+        return self.fitted.search
 
     def features(self, rows: Any) -> NDArray[np.float32]:
         """(n, d) feature matrix of raw rows: what teacher and student see."""

@@ -21,6 +21,7 @@ from stillwatch.evaluation.fidelity import fidelity
 from stillwatch.evaluation.health import HealthFacts
 from stillwatch.evaluation.quality import alerts_at, quality, quality_change, why_unmeasured
 from stillwatch.evaluation.report import (
+    Candidate,
     ColumnLine,
     KnowledgePart,
     Report,
@@ -85,6 +86,7 @@ def summarise(d: Distillation) -> Report:
             recipe=manifest.student,
         ),
         knowledge=tuple(KnowledgePart(kind=k, rows=n) for k, n in manifest.knowledge["rows"].items()),
+        search=_search(d),
         fidelity=fidelity(evaluated.student, evaluated.teacher),
         quality_note=why_unmeasured(labels) or "",
         **by_label,
@@ -125,6 +127,20 @@ def _call(d: Distillation) -> str:
         given, options = [repr(d.source)], {**roles, **options}
     given += [f"{name}={value!r}" for name, value in options.items() if value or name == "seed"]
     return f"{d.function}({', '.join(given)})"
+
+
+def _search(d: Distillation) -> tuple[Candidate, ...]:
+    return tuple(
+        Candidate(
+            family=trial.family,
+            size=trial.size,
+            fidelity=trial.fidelity,
+            latency_us=trial.latency_us,
+            bytes=trial.bytes,
+            chosen=trial.chosen,
+        )
+        for trial in (d.search.trials if d.search is not None else ())
+    )
 
 
 def _speeds(d: Distillation) -> tuple[Speed, Speed]:

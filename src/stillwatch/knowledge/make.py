@@ -11,7 +11,7 @@ from stillwatch.features.pipeline import Code, Features
 from stillwatch.knowledge import transfer
 from stillwatch.knowledge.extract import Asker
 from stillwatch.knowledge.knowledge import TRAIN, Knowledge
-from stillwatch.knowledge.soften import fit_softener
+from stillwatch.knowledge.soften import Softener, fit_softener
 from stillwatch.teachers.out_of_fold import TrainingScores
 
 MOST_TRAINING_ROWS = 20_000
@@ -22,7 +22,14 @@ SHARES = {"jitter": 0.3, "swap": 0.25, "between": 0.2, "extreme": 0.1, "box": 0.
 
 
 def make_knowledge(
-    asker: Asker, features: Features, code: Code, own: TrainingScores | None, *, seed: int
+    asker: Asker,
+    features: Features,
+    code: Code,
+    own: TrainingScores | None,
+    *,
+    seed: int,
+    softener: Softener | None = None,
+    asked: float = 1.0,
 ) -> Knowledge:
     """Draw the transfer set and ask the teacher.
 
@@ -36,14 +43,20 @@ def make_knowledge(
         the teacher's scores of the (n,) fit rows as if unseen; None: it is simply asked.
     seed
         decides which rows are drawn.
+    softener
+        of an earlier distillation, so that scores keep their scale; None: from these scores.
+    asked
+        share of the usual number of rows, training and synthetic alike: their proportion decides at which level a student scores
+        rows that it cannot tell apart.
     """
     rng = np.random.default_rng(seed)
-    chosen = np.sort(rng.permutation(len(code))[:MOST_TRAINING_ROWS])
+    most = max(1, round(asked * min(len(code), MOST_TRAINING_ROWS)))
+    chosen = np.sort(rng.permutation(len(code))[:most])
     train = code.take(chosen)
     held = np.zeros(len(train), dtype=np.bool_)
     held[rng.permutation(len(train))[: max(1, round(HELD_OUT * len(train)))]] = True
 
-    wanted = synthetic_rows(len(train), train.width)
+    wanted = round(asked * synthetic_rows(min(len(code), MOST_TRAINING_ROWS), train.width))
     codes, kinds, held_out = [train], [np.full(len(train), TRAIN)], [held]
     for out, share in ((False, 1 - HELD_OUT), (True, HELD_OUT)):
         parents = transfer.parents_of(train.take(np.flatnonzero(held == out)), features)
@@ -57,7 +70,7 @@ def make_knowledge(
     mine, doubt = asker.judge(x[: len(train)]) if own is None else own.of(chosen)
     others, more_doubt = asker.judge(x[len(train) :])
     raw = np.concatenate([mine, others])
-    softener = fit_softener(raw[: len(train)], raw[len(train) :])
+    softener = softener or fit_softener(raw[: len(train)], raw[len(train) :])
     kind = np.concatenate(kinds)
     return Knowledge(
         x=x,

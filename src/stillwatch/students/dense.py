@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from stillwatch.graph import Graph
+from stillwatch.graph import Graph, rounded
 
 Layers = list[tuple[NDArray[np.float32], NDArray[np.float32]]]
 """Weights [in, out] and biases, in order."""
@@ -28,6 +28,11 @@ def write_layers(layers: Layers, graph: Graph, matrix: str) -> str:
         matrix = graph.add("Relu", hidden)
     weight, bias = layers[-1]
     return graph.add("Gemm", matrix, graph.constant(weight), graph.constant(bias))
+
+
+def rounded_layers(layers: Layers) -> Layers:
+    """Weights as float16 holds them; biases are few and stay."""
+    return [(rounded(weight), bias) for weight, bias in layers]
 
 
 def in_blocks(

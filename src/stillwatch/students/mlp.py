@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from stillwatch.errors import StudentError
 from stillwatch.graph import Graph
 from stillwatch.knowledge.knowledge import Knowledge
-from stillwatch.students.dense import Layers, forward, in_blocks, write_layers
+from stillwatch.students.dense import Layers, forward, in_blocks, rounded_layers, write_layers
 from stillwatch.students.protocol import Progress
 
 _BLOCK = 8192
@@ -26,28 +26,46 @@ class MLP:
         width of each hidden layer; None: by the number of rows.
     steps
         most training steps; None: by the number of rows.
+    half
+        True: weights are rounded to float16 after training, for half the room.
+
+    Attributes
+    ----------
+    warm
+        the next training goes on from the layers that are there, and takes a quarter of the steps.
     """
 
     name = "mlp"
 
-    def __init__(self, hidden: Sequence[int] | None = None, steps: int | None = None) -> None:
+    def __init__(
+        self, hidden: Sequence[int] | None = None, steps: int | None = None, half: bool = False
+    ) -> None:
         if hidden is not None and (not hidden or min(hidden) < 1):
             raise StudentError(f"hidden={tuple(hidden)}: expected at least one layer of at least one unit.")
         self.hidden = None if hidden is None else tuple(hidden)
         self.steps = steps
+        self.half = half
+        self.warm = False
         self.layers: Layers = []
         self.history: tuple[tuple[int, float], ...] = ()
 
     def fit(self, knowledge: Knowledge, *, seed: int, progress: Progress | None = None) -> Self:
         """Train on the rows that are not held out; see `Student.fit`."""
-        from stillwatch.students.lesson import Lesson, dense_layers, fold, stack
+        from stillwatch.students.lesson import Lesson, default_steps, dense_layers, fold, stack
+        from stillwatch.students.warm import WARM, unfold
 
         lesson = Lesson(knowledge, seed=seed)
+        steps = self.steps
         layers = dense_layers(
             (lesson.x.shape[1], *(self.hidden or default_hidden(len(lesson))), 1), seed=seed
         )
-        self.history = lesson.teach(stack(layers), steps=self.steps, progress=progress)
+        if self.warm:
+            unfold(layers, self.layers, lesson.shift, lesson.spread, lesson.middle, lesson.height)
+            steps, self.warm = round(WARM * (steps or default_steps(len(lesson)))), False
+        self.history = lesson.teach(stack(layers), steps=steps, progress=progress)
         self.layers = fold(layers, lesson.shift, lesson.spread, lesson.middle, lesson.height)
+        if self.half:
+            self.layers = rounded_layers(self.layers)
         return self
 
     def score(self, x: NDArray[np.float32]) -> NDArray[np.float32]:

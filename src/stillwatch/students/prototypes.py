@@ -17,16 +17,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stillwatch.errors import StudentError
-from stillwatch.graph import Graph
+from stillwatch.graph import Graph, rounded
 from stillwatch.knowledge.knowledge import TRAIN, Knowledge
-from stillwatch.students.dense import Layers, forward, in_blocks, write_layers
+from stillwatch.students.dense import Layers, forward, in_blocks, rounded_layers, write_layers
 from stillwatch.students.protocol import Progress
 
 _BLOCK = 1024
 _MOST, _MOST_WIDE = 1536, 512  # a wide table pays for its features already
 _MOST_NUMBERS = 46_000  # in the whole student: 184 KB
 _FEWEST = 64
-_MOST_AXES = 32  # more columns than this are measured along their main axes
+MOST_AXES = 32  # more columns than this are measured along their main axes
 
 
 class Prototypes:
@@ -42,6 +42,13 @@ class Prototypes:
         width of each dense layer.
     steps
         most training steps; None: by the number of rows.
+    half
+        True: places and weights are rounded to float16 after training, for half the room.
+
+    Attributes
+    ----------
+    warm
+        the next training goes on from the places and layers that are there, and takes a quarter of the steps.
     """
 
     name = "prototypes"
@@ -52,6 +59,7 @@ class Prototypes:
         nearest: int = 4,
         hidden: tuple[int, ...] = (64, 64),
         steps: int | None = None,
+        half: bool = False,
     ) -> None:
         if points is not None and points < 1:
             raise StudentError(f"points={points}: expected at least one.")
@@ -63,6 +71,8 @@ class Prototypes:
         self.nearest = nearest
         self.hidden = tuple(hidden)
         self.steps = steps
+        self.half = half
+        self.warm = False
         self.places: NDArray[np.float32] = np.empty((0, 0), np.float32)
         self.axes: NDArray[np.float32] = np.empty((0, 0), np.float32)
         self.blur = 0.0
@@ -73,20 +83,33 @@ class Prototypes:
         """Train on the rows that are not held out; see `Student.fit`."""
         import torch
 
-        from stillwatch.students.lesson import Lesson, dense_layers, fold, stack
+        from stillwatch.students.lesson import Lesson, default_steps, dense_layers, fold, stack
         from stillwatch.students.points import Points, main_axes, starting_places
+        from stillwatch.students.warm import WARM, unfold
 
         lesson = Lesson(knowledge, seed=seed)
-        train = torch.from_numpy(lesson.kind == TRAIN)
-        axes = main_axes(lesson.x[train], torch.from_numpy(lesson.spread), _MOST_AXES)
-        widths = (self.nearest + lesson.x.shape[1], *self.hidden, 1)
-        others = axes.numel() + sum(a * b for a, b in pairwise(widths))
-        count = self.points or _default_points(len(lesson), axes.shape[0], axes.shape[1], others)
-        places = starting_places(lesson.x @ axes, train, count, np.random.default_rng(seed))
+        train, steps = torch.from_numpy(lesson.kind == TRAIN), self.steps
+        if self.warm:
+            axes = torch.from_numpy(self.axes * lesson.spread[:, None])
+            places = torch.from_numpy(self.places - lesson.shift @ self.axes)
+        else:
+            axes = main_axes(lesson.x[train], torch.from_numpy(lesson.spread), MOST_AXES)
+            widths = (self.nearest + lesson.x.shape[1], *self.hidden, 1)
+            others = axes.numel() + sum(a * b for a, b in pairwise(widths))
+            count = self.points or _default_points(len(lesson), axes.shape[0], axes.shape[1], others)
+            places = starting_places(lesson.x @ axes, train, count, np.random.default_rng(seed))
         nearest = min(self.nearest, len(places))
         layers = dense_layers((nearest + lesson.x.shape[1], *self.hidden, 1), seed=seed)
         network = Points(places, axes, lesson.x[train], nearest, stack(layers))
-        self.history = lesson.teach(network, steps=self.steps, progress=progress)
+        shift, spread = (
+            np.concatenate([learnt.numpy(), plain])
+            for learnt, plain in ((network.centre, lesson.shift), (network.scale, lesson.spread))
+        )
+        if self.warm:
+            network.blur = self.blur
+            unfold(layers, self.layers, shift, spread, lesson.middle, lesson.height)
+            steps, self.warm = round(WARM * (steps or default_steps(len(lesson)))), False
+        self.history = lesson.teach(network, steps=steps, progress=progress)
 
         weight = network.weight.detach().exp().double().numpy()
         self.axes = (network.axes.detach().double().numpy() / lesson.spread[:, None] * weight).astype(
@@ -95,13 +118,13 @@ class Prototypes:
         offset = lesson.shift.astype(np.float64) @ self.axes
         self.places = (network.places().detach().double().numpy() * weight + offset).astype(np.float32)
         self.blur = network.blur
-        self.layers = fold(
-            layers,
-            np.concatenate([network.centre.numpy(), lesson.shift]),
-            np.concatenate([network.scale.numpy(), lesson.spread]),
-            lesson.middle,
-            lesson.height,
-        )
+        self.layers = fold(layers, shift, spread, lesson.middle, lesson.height)
+        if self.half:
+            self.places, self.axes, self.layers = (
+                rounded(self.places),
+                rounded(self.axes),
+                rounded_layers(self.layers),
+            )
         return self
 
     def score(self, x: NDArray[np.float32]) -> NDArray[np.float32]:

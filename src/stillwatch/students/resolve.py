@@ -5,12 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from stillwatch.errors import StudentError
+from stillwatch.students.additive import Additive
 from stillwatch.students.auto import Auto
+from stillwatch.students.linear import Linear
 from stillwatch.students.mlp import MLP
 from stillwatch.students.protocol import Learner, Student
 from stillwatch.students.prototypes import Prototypes
+from stillwatch.students.trees import Trees
 
-NAMES: dict[str, Callable[[], Learner]] = {"auto": Auto, "mlp": MLP, "prototypes": Prototypes}
+NAMES: dict[str, Callable[[], Learner]] = {
+    "auto": Auto,
+    "mlp": MLP,
+    "prototypes": Prototypes,
+    "trees": Trees,
+    "additive": Additive,
+    "linear": Linear,
+}
 
 
 def resolve_student(spec: str | Student) -> Learner:

@@ -1,0 +1,172 @@
+"""Going on from an earlier model: what is read back, what is kept, and what is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+import stillwatch as sw
+from stillwatch.distillation.start import begin
+from stillwatch.features.pipeline import fit_features
+from stillwatch.features.state import features_of, state_of
+from stillwatch.knowledge.knowledge import Knowledge
+from stillwatch.students.lesson import dense_layers, fold
+from stillwatch.students.warm import unfold
+from stillwatch.table.pack import Packer
+from stillwatch.table.schema import infer_schema
+from tests.tables import mixed_table
+
+
+@pytest.fixture(scope="module")
+def old() -> pa.Table:
+    return mixed_table(2_400, seed=0)
+
+
+@pytest.fixture(scope="module")
+def new() -> pa.Table:
+    return mixed_table(2_400, seed=1)
+
+
+STUDENTS = {
+    "mlp": sw.MLP((24, 24), steps=400),
+    "half mlp": sw.MLP((24, 24), steps=400, half=True),
+    "prototypes": sw.Prototypes(40, hidden=(16, 16), steps=400),
+    "half prototypes": sw.Prototypes(40, hidden=(16, 16), steps=400, half=True),
+    "additive": sw.Additive(),
+    "linear": sw.Linear(),
+    "trees": sw.Trees(leaves=8, trees=20),
+}
+
+
+@pytest.fixture(scope="module")
+def first(old: pa.Table) -> sw.Distillation:
+    return sw.distill(
+        old, label="fraud", teacher="isolation_forest", student=sw.Prototypes(60, hidden=(16, 16), steps=600)
+    )
+
+
+@pytest.mark.parametrize("name", STUDENTS)
+def test_a_student_is_read_back_from_its_graph(name: str, old: pa.Table) -> None:
+    d = sw.distill(old, label="fraud", teacher="isolation_forest", student=STUDENTS[name])
+    found = begin(d, "auto")
+    assert found.student.name == name.removeprefix("half ")
+    if getattr(found.student, "warm", False):
+        x = d.features(old)[:200]
+        np.testing.assert_array_equal(found.student.score(x), d.fitted.student.score(x))
+
+
+def test_features_are_the_same_after_a_detour_over_json(old: pa.Table, new: pa.Table) -> None:
+    import msgspec
+
+    stamped = old.append_column("when", pa.array(np.arange(len(old)), pa.timestamp("s")))
+    schema = infer_schema(sw.open_source(stamped), label="fraud")
+    rows = Packer(schema).table(stamped)
+    features = fit_features(rows, schema)
+    assert features.timestamps is not None
+    known = dict(zip(features.layout.txt, features.categories.known(), strict=True))  # type: ignore[union-attr]
+    state = msgspec.json.decode(msgspec.json.encode(state_of(features)))
+    again = features_of(state, schema, features.layout, known)
+    np.testing.assert_array_equal(again.transform(rows), features.transform(rows))
+
+
+def test_unfolding_undoes_folding() -> None:
+    rng = np.random.default_rng(0)
+    layers, other = dense_layers((3, 5, 1), seed=0), dense_layers((3, 5, 1), seed=1)
+    scales = rng.normal(size=3), rng.uniform(0.5, 2, 3), 0.7, 2.5
+    folded = fold(layers, *scales)
+    unfold(other, folded, *scales)
+    for (weight, bias), (again, too) in zip(folded, fold(other, *scales), strict=True):
+        np.testing.assert_allclose(again, weight, rtol=1e-5)
+        np.testing.assert_allclose(too, bias, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("family", ["mlp", "half mlp", "prototypes", "half prototypes"])
+def test_training_goes_on_from_where_it_stood(family: str) -> None:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(1_500, 4)).astype(np.float32)
+    raw = np.linalg.norm(x, axis=1).astype(np.float64)
+    seen = Knowledge(
+        x=x,
+        raw=raw,
+        soft=raw.astype(np.float32),
+        guard=np.zeros(len(x), dtype=np.float32),
+        kind=np.full(len(x), "train"),
+        held_out=np.arange(len(x)) % 10 == 0,
+        provenance={},
+    )
+    import copy
+
+    student = copy.copy(STUDENTS[family]).fit(seen, seed=0)
+    cold = copy.copy(STUDENTS[family])
+    cold.steps = 4
+    cold.fit(seen, seed=0)
+    student.warm, student.steps = True, 16
+    student.fit(seen, seed=0)
+    assert student.history[-1][0] == 4  # a quarter of the steps
+    assert student.history[-1][1] > cold.history[-1][1] + 0.05
+    assert not student.warm  # once
+
+
+class TestAgain:
+    def test_scores_keep_their_scale_and_thresholds_compare(
+        self, first: sw.Distillation, new: pa.Table, tmp_path: Path
+    ) -> None:
+        first.save(tmp_path / "model")
+        again = sw.distill(new.drop_columns("fraud"), teacher="isolation_forest", start=tmp_path / "model")
+        assert again.knowledge.provenance["softening"] == first.knowledge.provenance["softening"]
+        assert again.manifest.student["name"] == "prototypes"
+        assert again.manifest.calibration.scores != first.manifest.calibration.scores
+        before, after = first.scorer.score(new), again.scorer.score(new)
+        assert abs(np.median(after - before)) < 0.2
+        features = [d.fitted.features.transform(next(d.scorer.pack(new))) for d in (first, again)]
+        np.testing.assert_array_equal(*features)
+        assert len(again.knowledge) < 0.6 * len(first.knowledge)
+
+    def test_a_run_repeats(self, first: sw.Distillation, new: pa.Table) -> None:
+        one, two = (sw.distill(new, teacher="isolation_forest", start=first) for _ in range(2))
+        assert one.model == two.model
+
+    def test_another_teacher_is_refused(self, first: sw.Distillation, new: pa.Table) -> None:
+        with pytest.raises(
+            sw.InputError, match=r"learnt from the teacher 'isolation_forest', and 'knn' came"
+        ):
+            sw.distill(new, teacher="knn", start=first)
+
+    def test_another_student_is_refused(self, first: sw.Distillation, new: pa.Table) -> None:
+        with pytest.raises(sw.StudentError, match="student is 'prototypes', and 'mlp' was asked for"):
+            sw.distill(new, teacher="isolation_forest", student="mlp", start=first)
+
+    def test_other_columns_are_refused(self, first: sw.Distillation, new: pa.Table) -> None:
+        schema = infer_schema(sw.open_source(new.drop_columns("age")))
+        with pytest.raises(sw.InputError, match="columns differ from the model's in 'age'"):
+            sw.distill(new, schema=schema, teacher="isolation_forest", start=first)
+        with pytest.raises(sw.SchemaError, match="age"):
+            sw.distill(new.drop_columns("age"), teacher="isolation_forest", start=first)
+
+    def test_a_search_makes_everything_anew(self, first: sw.Distillation, new: pa.Table) -> None:
+        with pytest.raises(sw.InputError, match="budget and start"):
+            sw.distill(new, start=first, budget=sw.Budget())
+
+    def test_something_else_is_refused(self, new: pa.Table) -> None:
+        with pytest.raises(sw.InputError, match="start is a int"):
+            sw.distill(new, start=3)
+
+    def test_a_model_that_was_misread_is_refused(self, first: sw.Distillation) -> None:
+        from dataclasses import replace
+
+        import msgspec
+
+        state = dict(first.manifest.knowledge["features"])
+        numbers = dict(state["numbers"])
+        numbers["center"] = [value + 1 for value in numbers["center"]]
+        knowledge = {**first.manifest.knowledge, "features": {**state, "numbers": numbers}}
+        changed = replace(first, manifest=msgspec.structs.replace(first.manifest, knowledge=knowledge))
+        with pytest.raises(sw.StudentError, match="writes it otherwise"):
+            begin(changed, "auto")
+        del knowledge["features"]
+        changed = replace(first, manifest=msgspec.structs.replace(first.manifest, knowledge=knowledge))
+        with pytest.raises(sw.InputError, match="does not hold what its features were made with"):
+            begin(changed, "auto")
