@@ -17,6 +17,7 @@ __version__ = "0.1.0"
 
 from stillwatch.artifact.parity import Verification, verify
 from stillwatch.calibration.budget import budget_rate
+from stillwatch.diff import Difference, diff
 from stillwatch.drift.monitor import Monitor
 from stillwatch.drift.report import Drift
 from stillwatch.errors import (
@@ -36,6 +37,8 @@ from stillwatch.errors import (
 )
 from stillwatch.evaluate import Evaluation, evaluate
 from stillwatch.explain.reasons import Reason
+from stillwatch.export.c import ExportedC, export_c
+from stillwatch.export.mlflow import export_mlflow
 from stillwatch.recalibrate import Recalibration, recalibrate
 from stillwatch.scorer import Scorer, Verdict, load
 from stillwatch.table.departures import Departure, departures
@@ -61,10 +64,12 @@ __all__ = [
     "CalibrationError",
     "Column",
     "Departure",
+    "Difference",
     "DigestError",
     "Distillation",
     "Drift",
     "Evaluation",
+    "ExportedC",
     "Feedback",
     "InputError",
     "Knowledge",
@@ -89,8 +94,11 @@ __all__ = [
     "WorkerError",
     "budget_rate",
     "departures",
+    "diff",
     "distill",
     "evaluate",
+    "export_c",
+    "export_mlflow",
     "inspect",
     "join_feedback",
     "load",
