@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-slow format clean
+.PHONY: demo test test-slow release-check format clean
 
 demo: .venv/.installed
 	$(BIN)/stillwatch demo
@@ -16,12 +16,15 @@ test: .venv/.installed
 test-slow: .venv/.installed
 	$(BIN)/pytest -q -m slow
 
+release-check: .venv/.installed
+	.ci/release-check $(BIN)/python
+
 format: .venv/.installed
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
 
 clean:
-	rm -rf .venv demo
+	rm -rf .venv demo dist
 
 .venv/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv

@@ -205,6 +205,35 @@ def test_missing_values_take_their_own_way_through_trees(tmp_path: Path) -> None
         np.testing.assert_array_equal(compiled(source, "score")[0]({"num": rows}), expected)
 
 
+@needs_gcc
+def test_the_nearest_places_are_those_of_double_precision(tmp_path: Path) -> None:
+    """Places far from zero and close together: floats alone would choose others."""
+    rng = np.random.default_rng(1)
+    places = (1_000 + rng.normal(size=(150, WIDTH)) * 1e-2).astype(np.float32)
+    rows = (1_000 + rng.normal(size=(64, WIDTH)) * 1e-2).astype(np.float32)
+
+    def build(g: Graph, x: str) -> str:
+        double = g.add("Cast", x, to=g.DOUBLE)
+        known = g.add("Cast", g.constant(places), to=g.DOUBLE)
+        norm = g.add("ReduceSumSquare", known, axes=[1], keepdims=0)
+        far = g.add("Gemm", double, known, norm, alpha=-2.0, transB=1)
+        _, chosen = g.add_many("TopK", far, g.constant([3], np.int64), outputs=2, axis=1, largest=0)
+        return g.add("MatMul", g.add("Cast", chosen, to=1), g.constant([[1.0], [0.01], [0.0001]]))
+
+    model = built(build)
+    source = tmp_path / "nearest.c"
+    text = (
+        "float score(const float *num);\n" + function("score", "const float *num", *translate(model)) + "\n"
+    )
+    assert "nextafterf" in text
+    source.write_text(text)
+    expected = open_session(model).run(["score"], {"num": rows})[0][:, 0]
+    apart = ((rows[:, None].astype(np.float32) - places) ** 2).sum(axis=2)
+    in_floats = np.square(places).sum(axis=1) - 2 * rows @ places.T
+    assert (in_floats.argmin(axis=1) != apart.argmin(axis=1)).any()
+    assert disagreement(expected, compiled(source, "score")[0]({"num": rows})) < 1e-5
+
+
 def test_every_operator_that_is_written_is_tried_and_may_be_loaded() -> None:
     tried = {name.split()[0] for name in CASES} | {"ai.onnx.ml.LabelEncoder"}  # whole models hold it
     assert tried == set(OPERATORS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
@@ -11,7 +12,7 @@ from onnx import GraphProto, ModelProto, NodeProto, ValueInfoProto, helper, nump
 
 from stillwatch.artifact.parity import open_session
 from stillwatch.errors import InputError
-from stillwatch.export.operators import OPERATORS, Call
+from stillwatch.export.operators import OPERATORS, Call, is_search
 from stillwatch.export.values import DOUBLE, FLOAT, INT64, TEXT, Value, constant
 from stillwatch.export.writer import Writer
 
@@ -40,16 +41,25 @@ def translate(model: bytes) -> tuple[Writer, Value]:
         columns = entry.type.tensor_type.shape.dim[1].dim_value
         values[entry.name] = Value((1, columns), INPUTS[entry.name], entry.name)
     nodes = [node for node in graph.node if node.output[0] not in known]
-    read = {name for node in nodes for name in node.input} | {"score"}
+    readers = Counter(name for node in nodes for name in node.input)
+    # A product that only feeds a search for its lowest results waits for that search.
+    sought = {node.input[0] for node in nodes if _is_search(node, readers)}
+    waiting: dict[str, Call] = {}
     w = Writer()
     for node in nodes:
-        call = Call(
-            node,
-            tuple(values[name] if name else None for name in node.input),
-            tuple(name in read for name in node.output),
-        )
+        before = waiting.get(node.input[0])
+        call = Call(node, tuple(values.get(name) for name in node.input), before)
+        if node.op_type == "Gemm" and node.output[0] in sought and is_search(call):
+            waiting[node.output[0]] = call
+            continue
         values |= dict(zip(node.output, OPERATORS[_name(node)](w, call), strict=True))
     return w, w.placed(values["score"])
+
+
+def _is_search(node: NodeProto, readers: Counter[str]) -> bool:
+    """Whether a node seeks places of lowest values among values that nobody else reads."""
+    lowest = any(each.name == "largest" and each.i == 0 for each in node.attribute)
+    return node.op_type == "TopK" and lowest and readers[node.input[0]] == 1 and not readers[node.output[0]]
 
 
 def _name(node: NodeProto) -> str:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from stillwatch.export.values import DOUBLE, FLOAT, Shape, Value, contiguous, literal, wrapped
 
-_ABREAST = 8  # rows of a matrix that are added at once, so that sums are read and written more seldom
+_ABREAST = (8, 4, 1)  # rows of a matrix that are added at once, so that sums are read and written more seldom
 
 
 class Writer:
@@ -148,14 +148,9 @@ class Writer:
     def dense(self, kind: str, stored: str, length: int) -> str:
         """The function that adds a row times a matrix to an array, for these types and at most `length` factors."""
         name = f"add_product_{kind}_{stored}"
-        self._longest[name] = max(self._longest.get(name, _ABREAST), length)
-        factors = "\n".join(
-            f"        const {kind} x{i} = x[at[i + {i}]];\n        const {stored} *restrict w{i} = w + at[i + {i}] * m;"
-            for i in range(_ABREAST)
-        )
-        sum_ = "y[j]"
-        for i in range(_ABREAST):
-            sum_ = f"MADD{'F' if kind == FLOAT else ''}(x{i}, w{i}[j], {sum_})"
+        self._longest[name] = max(self._longest.get(name, _ABREAST[0]), length)
+        madd = "MADDF" if kind == FLOAT else "MADD"
+        rounds = "".join(_added_rows(each, kind, stored, madd) for each in _ABREAST)
         self.helpers[name] = f"""/* y += x w; rows of w whose factor is zero are passed over */
 static void {name}(const {kind} *restrict x, int n, const {stored} *restrict w, int m, {kind} *restrict y)
 {{
@@ -164,18 +159,7 @@ static void {name}(const {kind} *restrict x, int n, const {stored} *restrict w, 
         at[count] = k;
         count += x[k] != 0;
     }}
-    for (; i + {_ABREAST} <= count; i += {_ABREAST}) {{
-{factors}
-        for (int j = 0; j < m; j++)
-            y[j] = {sum_};
-    }}
-    for (; i < count; i++) {{
-        const {kind} x0 = x[at[i]];
-        const {stored} *restrict w0 = w + at[i] * m;
-        for (int j = 0; j < m; j++)
-            y[j] = MADD{"F" if kind == FLOAT else ""}(x0, w0[j], y[j]);
-    }}
-}}"""
+{rounds}}}"""
         return name
 
     def helper(self, name: str, text: str) -> str:
@@ -191,6 +175,23 @@ static void {name}(const {kind} *restrict x, int n, const {stored} *restrict w, 
     def _fresh(self, stem: str) -> str:
         self._count += 1
         return f"{stem}{self._count}"
+
+
+def _added_rows(count: int, kind: str, stored: str, madd: str) -> str:
+    """A loop that adds so many rows at once while there are as many left."""
+    rows = "\n".join(
+        f"        const {kind} x{i} = x[at[i + {i}]];\n        const {stored} *restrict w{i} = w + at[i + {i}] * m;"
+        for i in range(count)
+    )
+    total = "y[j]"
+    for i in range(count):
+        total = f"{madd}(x{i}, w{i}[j], {total})"
+    return f"""    for (; i + {count} <= count; i += {count}) {{
+{rows}
+        for (int j = 0; j < m; j++)
+            y[j] = {total};
+    }}
+"""
 
 
 def _spread(value: Value, shape: Shape) -> Shape:
