@@ -12,7 +12,9 @@ from onnx import GraphProto, ModelProto, NodeProto, ValueInfoProto, helper, nump
 
 from stillwatch.artifact.parity import open_session
 from stillwatch.errors import InputError
-from stillwatch.export.operators import OPERATORS, Call, is_search
+from stillwatch.export.call import Call
+from stillwatch.export.operators import OPERATORS
+from stillwatch.export.search import is_search
 from stillwatch.export.values import DOUBLE, FLOAT, INT64, TEXT, Value, constant
 from stillwatch.export.writer import Writer
 
