@@ -15,7 +15,7 @@ from stillwatch.errors import InputError
 from stillwatch.export.call import Call
 from stillwatch.export.operators import OPERATORS
 from stillwatch.export.search import is_search
-from stillwatch.export.values import DOUBLE, FLOAT, INT64, TEXT, Value, constant
+from stillwatch.export.values import DOUBLE, FLOAT, INT64, OF_DTYPE, TEXT, Value, constant
 from stillwatch.export.writer import Writer
 
 INPUTS = {"num": FLOAT, "num64": DOUBLE, "txt": TEXT, "time": INT64}
@@ -38,7 +38,9 @@ def translate(model: bytes) -> tuple[Writer, Value]:
             "Score this model with onnxruntime."
         )
     known = _known(parsed)
-    values: dict[str, Value] = {name: constant(array) for name, array in known.items()}
+    values: dict[str, Value] = {
+        name: constant(array) for name, array in known.items() if str(array.dtype) in OF_DTYPE
+    }
     for entry in graph.input:
         columns = entry.type.tensor_type.shape.dim[1].dim_value
         values[entry.name] = Value((1, columns), INPUTS[entry.name], entry.name)
