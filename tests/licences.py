@@ -38,7 +38,7 @@ _SPELLINGS = {
 
 _HEAD = """# Licences
 
-Stillwatch is under Apache-2.0 ([LICENSE](../LICENSE)). It contains no code of others; these packages are installed
+Stillwatch is under Apache-2.0 (`LICENSE`). It contains no code of others; these packages are installed
 with it, the core ones always, the others with the extras that are named. All are permissive, but for those marked *, whose
 conditions end at their own files. `tests/test_licences.py` holds this list to what is installed.
 
