@@ -37,8 +37,6 @@ from stillwatch.errors import (
 )
 from stillwatch.evaluate import Evaluation, evaluate
 from stillwatch.explain.reasons import Reason
-from stillwatch.export.c import ExportedC, export_c
-from stillwatch.export.mlflow import export_mlflow
 from stillwatch.recalibrate import Recalibration, recalibrate
 from stillwatch.scorer import Scorer, Verdict, load
 from stillwatch.table.departures import Departure, departures
@@ -51,6 +49,8 @@ from stillwatch.table.schema_file import load_schema, save_schema
 if TYPE_CHECKING:
     from stillwatch.distillation.distill import distill
     from stillwatch.distillation.result import Distillation
+    from stillwatch.export.c import ExportedC, export_c
+    from stillwatch.export.mlflow import export_mlflow
     from stillwatch.knowledge.knowledge import Knowledge
     from stillwatch.students.mlp import MLP
     from stillwatch.students.protocol import Student
@@ -109,10 +109,13 @@ __all__ = [
     "verify",
 ]
 
-# Scoring must not pay for training: these names are imported when they are first asked for.
+# Scoring must not pay for training and export: these names are imported when they are first asked for.
 _LATE = {
     "distill": "stillwatch.distillation.distill",
     "Distillation": "stillwatch.distillation.result",
+    "ExportedC": "stillwatch.export.c",
+    "export_c": "stillwatch.export.c",
+    "export_mlflow": "stillwatch.export.mlflow",
     "Knowledge": "stillwatch.knowledge.knowledge",
     "MLP": "stillwatch.students.mlp",
     "Prototypes": "stillwatch.students.prototypes",
