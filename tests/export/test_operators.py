@@ -134,6 +134,8 @@ CASES: dict[str, Build] = {
     "Less": lambda g, x: truth(g, g.add("Less", x, g.constant(0.25))),
     "Log": lambda g, x: summed(g, g.add("Log", g.add("Exp", x))),
     "MatMul": of("MatMul", SQUARE),
+    "MatMul with a diagonal": of("MatMul", np.diag(SQUARE[0])),
+    "Gemm with a diagonal": lambda g, x: summed(g, g.add("Gemm", x, g.constant(np.diag(SQUARE[0])), alpha=0.3)),
     "Max": of("Max", SQUARE[0], 0.1),
     "Min": of("Min", SQUARE[0], 0.1),
     "Mod": remainder,

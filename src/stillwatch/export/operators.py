@@ -15,7 +15,18 @@ import numpy as np
 from stillwatch.export.call import Call
 from stillwatch.export.search import write_top
 from stillwatch.export.trees import write_trees
-from stillwatch.export.values import BOOL, DOUBLE, FLOAT, INT64, TEXT, Shape, Value, contiguous, quoted
+from stillwatch.export.values import (
+    BOOL,
+    DOUBLE,
+    FLOAT,
+    INT64,
+    TEXT,
+    Shape,
+    Value,
+    constant,
+    contiguous,
+    quoted,
+)
 from stillwatch.export.writer import Writer
 
 Emit = Callable[[Writer, Call], tuple[Value, ...]]
@@ -265,6 +276,14 @@ def _product(w: Writer, call: Call, *, alpha: float, add: Value | None, beta: fl
     if not np.isfinite(matrix.array).all():
         raise call.refused("the matrix holds numbers that are not finite")
     kind = row.type
+    diagonal = np.diagonal(matrix.array)
+    if (
+        add is None
+        and alpha == 1
+        and len(diagonal) > 1
+        and np.array_equal(np.diagflat(diagonal), matrix.array)
+    ):
+        return w.each(row.shape, kind, [row, constant(diagonal.copy())], lambda x, d: f"{x} * {d}")
     length, width = matrix.array.shape[::-1] if turned else matrix.array.shape
     shape = (*row.shape[:-1], width)
     weights = w.turned(matrix.array) if turned else w.table(matrix.array)

@@ -44,10 +44,9 @@ def _nearest(w: Writer, call: Call, product: Call) -> tuple[Value, ...]:
     row_part = rounding * abs(alpha) * float(np.sqrt(np.square(known.astype(np.float64)).sum(axis=0)).max())
     added = w.table((beta * add.array).astype(np.float64).ravel())
     places = w.local((*row.shape[:-1], count), INT64)
-    near = w.local((count,), FLOAT)
     far, narrow = w.local((width,), FLOAT), w.local((length,), FLOAT)
     best = w.local((count,), DOUBLE)
-    dense, first, insert = w.dense(FLOAT, FLOAT, length), _first(w, "<", FLOAT), _insert(w, "<", DOUBLE)
+    dense, bound, insert = w.dense(FLOAT, FLOAT, length), _bound(w, count), _insert(w, "<", DOUBLE)
     w.body += [
         "{",
         "    double size = 0;",
@@ -58,9 +57,8 @@ def _nearest(w: Writer, call: Call, product: Call) -> tuple[Value, ...]:
         f"    for (int i = 0; i < {width}; i++)",
         f"        {far.code}[i] = (float){added}[i];",
         f"    {dense}({narrow.code}, {length}, {weights}, {width}, {far.code});",
-        f"    {first}({far.code}, {width}, {count}, {near.code}, {places.code});",
         f"    const double off = {constant_part!r} + {row_part!r} * sqrt(size);",
-        f"    const float open = nextafterf((float)((double){near.code}[{count - 1}] + 2 * off), INFINITY);",
+        f"    const float open = nextafterf((float)((double){bound}({far.code}, {width}) + 2 * off), INFINITY);",
         f"    for (int start = 0, held = 0; start < {width}; start += {_BLOCK}) {{",
         f"        const int end = start + {_BLOCK} < {width} ? start + {_BLOCK} : {width};",
         "        int any = 0;",
@@ -78,6 +76,32 @@ def _nearest(w: Writer, call: Call, product: Call) -> tuple[Value, ...]:
         "}",
     ]
     return best, places
+
+
+def _bound(w: Writer, count: int) -> str:
+    """A function that gives a number which at least `count` values do not exceed, and hardly more than that."""
+    lanes, name = max(_BLOCK, count), f"bound_of_{count}_lowest"
+    w.stack += 4 * lanes + 12 * count
+    first = _first(w, "<", FLOAT)
+    return w.helper(
+        name,
+        f"""/* the lowest of every {lanes}th value are few, and the lowest of them low */
+static float {name}(const float *x, int n)
+{{
+    float least[{lanes}], best[{count}];
+    int64_t at[{count}];
+    int i = 0;
+    for (int j = 0; j < {lanes}; j++)
+        least[j] = INFINITY;
+    for (; i + {lanes} <= n; i += {lanes})
+        for (int j = 0; j < {lanes}; j++)
+            least[j] = x[i + j] < least[j] ? x[i + j] : least[j];
+    for (int j = 0; i + j < n; j++)
+        least[j] = x[i + j] < least[j] ? x[i + j] : least[j];
+    {first}(least, {lanes}, {count}, best, at);
+    return best[{count - 1}];
+}}""",
+    )
 
 
 def _insert(w: Writer, sign: str, kind: str) -> str:
