@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-slow docs format clean
+.PHONY: demo test test-slow docs release-check format clean
 
 demo: .venv/.installed
 	$(BIN)/stillwatch demo
@@ -19,12 +19,15 @@ test-slow: .venv/.installed
 docs: .venv/.installed
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
+release-check: .venv/.installed
+	.ci/release-check $(BIN)/python
+
 format: .venv/.installed
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
 
 clean:
-	rm -rf .venv demo site
+	rm -rf .venv demo dist site
 
 .venv/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv

@@ -67,8 +67,13 @@ MAY_IMPORT: dict[str, set[str]] = {
     "scores": BASE | {"table"},
     "stream": BASE | {"calibration", "scorer", "scores", "table"},
     "scale": BASE | {"artifact", "calibration", "scorer", "scores", "table", "unfinished"},
+    "compat": BASE | {"calibration", "distillation"},
+    "diff": BASE | {"artifact", "calibration", "evaluation", "scorer", "table"},
+    "export": BASE | {"artifact", "calibration", "table", "__version__"},
     "cli": BASE
     | {
+        "diff",
+        "export",
         "scale",
         "scores",
         "serve",
@@ -89,10 +94,10 @@ MAY_IMPORT: dict[str, set[str]] = {
 }
 FOREIGN: dict[str, set[str]] = {
     "torch": {"training", "students", "teachers", "networks", "cli"},
-    "sklearn": {"teachers", "cli"},
+    "sklearn": {"teachers", "cli", "compat"},
     "scipy": {"teachers"},
     "lightgbm": {"students"},
-    "pyod": {"teachers"},
+    "pyod": {"teachers", "compat"},
     "jinja2": {"evaluation"},
     "rich": {"cli", "evaluation"},
     "typer": {"cli"},

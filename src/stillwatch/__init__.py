@@ -17,6 +17,7 @@ __version__ = "0.1.0"
 
 from stillwatch.artifact.parity import Verification, verify
 from stillwatch.calibration.budget import budget_rate
+from stillwatch.diff import Difference, diff
 from stillwatch.drift.monitor import Monitor
 from stillwatch.drift.report import Drift
 from stillwatch.errors import (
@@ -49,6 +50,8 @@ if TYPE_CHECKING:
     from stillwatch.distillation.distill import distill
     from stillwatch.distillation.result import Distillation
     from stillwatch.distillation.search import Budget, Search
+    from stillwatch.export.c import ExportedC, export_c
+    from stillwatch.export.mlflow import export_mlflow
     from stillwatch.knowledge.knowledge import Knowledge
     from stillwatch.students.additive import Additive
     from stillwatch.students.linear import Linear
@@ -67,10 +70,12 @@ __all__ = [
     "CalibrationError",
     "Column",
     "Departure",
+    "Difference",
     "DigestError",
     "Distillation",
     "Drift",
     "Evaluation",
+    "ExportedC",
     "Feedback",
     "InputError",
     "Knowledge",
@@ -98,8 +103,11 @@ __all__ = [
     "WorkerError",
     "budget_rate",
     "departures",
+    "diff",
     "distill",
     "evaluate",
+    "export_c",
+    "export_mlflow",
     "inspect",
     "join_feedback",
     "load",
@@ -110,12 +118,15 @@ __all__ = [
     "verify",
 ]
 
-# Scoring must not pay for training: these names are imported when they are first asked for.
+# Scoring must not pay for training and export: these names are imported when they are first asked for.
 _LATE = {
     "Additive": "stillwatch.students.additive",
     "Budget": "stillwatch.distillation.search",
     "distill": "stillwatch.distillation.distill",
     "Distillation": "stillwatch.distillation.result",
+    "ExportedC": "stillwatch.export.c",
+    "export_c": "stillwatch.export.c",
+    "export_mlflow": "stillwatch.export.mlflow",
     "Knowledge": "stillwatch.knowledge.knowledge",
     "Linear": "stillwatch.students.linear",
     "MLP": "stillwatch.students.mlp",

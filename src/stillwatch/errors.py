@@ -16,18 +16,39 @@
     │   └── ProtocolError      written by a newer, or a no longer readable, version
     └── MissingExtraError      also ImportError: an optional dependency is not installed
 
-A message says what came, what was expected and what to do.
+A message says what came, what was expected and what to do. Every class has a `code`, which the command line shows behind the
+message; `docs/errors.md` explains each.
 """
 
 from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from typing import ClassVar
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """The known name that somebody who wrote `name` may have meant, if any.
+
+    >>> nearest("isolation_forrest", ["knn", "isolation_forest"])
+    'isolation_forest'
+    """
+    known = list(known)
+    folded = {other.strip().casefold(): other for other in known}
+    same = folded.get(name.strip().casefold())
+    return same if same is not None else next(iter(difflib.get_close_matches(name, known, n=1)), None)
 
 
 class StillwatchError(Exception):
     """Root of the tree."""
 
+    code: ClassVar[str] = "SW00"
+
 
 class InputError(StillwatchError, ValueError):
     """What the caller handed over cannot be used as it is."""
+
+    code = "SW10"
 
 
 class TableError(InputError):
@@ -43,6 +64,8 @@ class TableError(InputError):
         Row number, counted from 1 without the header, where one is to blame.
     """
 
+    code = "SW11"
+
     def __init__(self, message: str, *, column: str | None = None, row: int | None = None) -> None:
         super().__init__(message)
         self.column = column
@@ -52,17 +75,25 @@ class TableError(InputError):
 class SchemaError(InputError):
     """Columns, kinds or roles do not fit."""
 
+    code = "SW12"
+
 
 class CalibrationError(InputError):
     """Too few calibration rows for the rate that was asked."""
+
+    code = "SW13"
 
 
 class StudentError(InputError):
     """A student cannot be trained or written as a graph."""
 
+    code = "SW14"
+
 
 class TeacherError(StillwatchError, ValueError):
     """A teacher failed, or its scores cannot teach."""
+
+    code = "SW20"
 
 
 class WorkerError(StillwatchError):
@@ -73,6 +104,8 @@ class WorkerError(StillwatchError):
     lost
         place of each piece -> what happened.
     """
+
+    code = "SW21"
 
     def __init__(self, lost: dict[int, str]) -> None:
         reason = next(iter(lost.values()), "")
@@ -85,21 +118,31 @@ class WorkerError(StillwatchError):
 class ArtifactError(StillwatchError):
     """A model folder cannot be written, read or trusted."""
 
+    code = "SW30"
+
 
 class AuditError(ArtifactError):
     """The graph holds something outside the allow-list or the limits."""
+
+    code = "SW31"
 
 
 class DigestError(ArtifactError):
     """Bytes differ from the digests that were stored or expected."""
 
+    code = "SW32"
+
 
 class ProtocolError(ArtifactError):
     """Written by a newer, or a no longer readable, version."""
 
+    code = "SW33"
+
 
 class MissingExtraError(StillwatchError, ImportError):
     """An optional dependency is not installed."""
+
+    code = "SW40"
 
     def __init__(self, package: str, extra: str) -> None:
         super().__init__(f"{package} is not installed. Run: pip install 'stillwatch[{extra}]'")

@@ -102,12 +102,17 @@ class Scorer:
 
     def __init__(self, manifest: Manifest, model: bytes) -> None:
         self.manifest = manifest
+        self._model = model
         self._session = open_session(model)
         self._packer = Packer(manifest.schema)
         self._one = OneRow(manifest, self._session, self._packer)
         self._explainer = Explainer(
             manifest.schema, manifest.references, partial(run_session, self._session, manifest)
         )
+
+    def __reduce__(self) -> tuple[type[Scorer], tuple[Manifest, bytes]]:
+        # A session cannot be copied to another process; what it was made from can.
+        return Scorer, (self.manifest, self._model)
 
     def score(self, rows: Any) -> NDArray[np.float32]:
         """(n,) scores; higher = more abnormal.

@@ -20,8 +20,10 @@ def test_the_commands_are_those_of_the_design() -> None:
         "evaluate",
         "drift",
         "inspect",
+        "diff",
         "recalibrate",
         "verify",
+        "export",
         "serve",
     ]
 

@@ -110,7 +110,7 @@ def test_a_rate_finer_than_the_model_supports_is_said_before_the_table_is_read(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["{model}", "{tmp}/no.csv"], "no.csv does not exist."),
+        (["{model}", "{tmp}/no.csv"], "no.csv does not exist"),
         (["{tmp}/no model", "{fresh}"], "no model' does not exist"),
         (["{fresh}", "{fresh}"], "is not a folder. Name the folder that holds model.onnx"),
         (["{tmp}/thesis", "{fresh}"], "model.onnx is missing"),
@@ -234,7 +234,7 @@ def test_a_full_disk_behind_standard_output_is_an_error(
             [PROGRAM, *arguments], stdout=full, stderr=-1, text=True, env=environment, check=False
         )  # fmt: skip
     assert done.returncode == 1
-    assert done.stderr.splitlines()[-1] == "error: No space left on device"
+    assert done.stderr.splitlines()[-1] == "error: No space left on device [SW50]"
 
 
 def test_closed_streams_are_no_bug(keyed: Path, fresh: Path, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from stillwatch.artifact.audit import Summary, audit
 from stillwatch.artifact.digest import check_digest
 from stillwatch.artifact.manifest import FILES, LISTED, MANIFEST, MODEL, REPORT_JSON, Manifest, decode
 from stillwatch.artifact.quote import quote
-from stillwatch.errors import ArtifactError, AuditError, DigestError
+from stillwatch.errors import ArtifactError, AuditError, DigestError, nearest
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ def read_files(path: str | os.PathLike[str]) -> dict[str, bytes]:
         handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except FileNotFoundError as exc:
         raise ArtifactError(
-            f"{quote(folder, 200)} does not exist. A model is a folder written by save()"
+            f"{quote(folder, 200)} does not exist{_beside(folder)} A model is a folder written by save()"
         ) from exc
     except NotADirectoryError as exc:
         raise ArtifactError(
@@ -98,6 +98,16 @@ def read_files(path: str | os.PathLike[str]) -> dict[str, bytes]:
         return {name: _read(handle, name, limit) for name, limit in FILES.items()}
     finally:
         os.close(handle)
+
+
+def _beside(folder: Path) -> str:
+    """The folder beside a missing one that may have been meant."""
+    try:
+        names = [entry.name for entry in os.scandir(folder.parent) if entry.is_dir()]
+    except OSError:
+        return "."
+    near = nearest(folder.name, names)
+    return "." if near is None else f"; did you mean {quote(folder.parent / near, 200)}?"
 
 
 def _read(folder: int, name: str, limit: int) -> bytes:

@@ -11,6 +11,7 @@ import typer
 from rich.console import Group
 
 from stillwatch.cli import options
+from stillwatch.cli.plan import show_plan
 from stillwatch.cli.show import progress, result
 
 
@@ -116,6 +117,13 @@ def distill(
     engine: options.EngineName = None,
     workers: options.Workers = None,
     address: options.Address = None,
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run",
+            help="Show how columns and rows would be used, and stop: nothing is fitted or written.",
+        ),
+    ] = False,
     overwrite: options.Overwrite = False,
     json: options.Json = False,
 ) -> None:
@@ -129,6 +137,7 @@ def distill(
     from stillwatch.artifact.write import check_target
     from stillwatch.distillation.distill import distill as run
     from stillwatch.distillation.extras import check_extras
+    from stillwatch.distillation.plan import plan
     from stillwatch.evaluation.terminal import render_text
     from stillwatch.students.resolve import resolve_student
     from stillwatch.table.feedback import KNOWN, join_feedback
@@ -168,6 +177,21 @@ def distill(
                 missing=options.missing_tokens(missing),
                 decimal=options.decimal_mark(decimal),
             )
+        if dry_run:
+            show_plan(
+                plan(
+                    source.watched(lambda done, total: tell("read", done, total)),
+                    declared,
+                    time=time,
+                    train_on=train_on.value,
+                    calibrate_by=calibrate_by,
+                    seed=seed,
+                ),
+                declared,
+                alert_rate=alert_rate,
+                json=json,
+            )
+            return
         found = run(
             source,
             schema=declared,

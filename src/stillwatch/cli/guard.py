@@ -5,18 +5,23 @@ from __future__ import annotations
 import contextlib
 import errno
 import functools
+import inspect
 import io
 import os
 import sys
+import traceback
 from collections.abc import Callable
 from typing import Any, NoReturn
 
 import typer
 
-from stillwatch.cli.show import error, flush
+from stillwatch.cli.show import Volume, err, error, flush, speaking, verbose
 from stillwatch.errors import StillwatchError
+from stillwatch.evaluation.inert import plain
 
 UNUSABLE, INTERRUPTED = 1, 130
+SYSTEM, MEMORY, BUG = "SW50", "SW51", "SW99"
+"""Codes of errors that the library does not raise itself; see `docs/errors.md`."""
 
 # Messages of the library name its arguments; on the command line they are flags.
 FLAGS = {
@@ -47,9 +52,10 @@ def guarded(command: Callable[..., None]) -> Callable[..., None]:
         except (typer.Exit, typer.Abort, typer.BadParameter):
             raise
         except KeyboardInterrupt:
-            _end("interrupted; nothing half-written stands under its final name", INTERRUPTED)
+            _end("interrupted; nothing half-written stands under its final name", status=INTERRUPTED)
         except StillwatchError as exc:
-            _end(in_flags(str(exc)))
+            _trace(exc)
+            _end(in_flags(str(exc)), exc.code)
         except OSError as exc:
             if exc.errno == errno.EPIPE:
                 # The reader of our output has gone; that is its right.
@@ -57,12 +63,41 @@ def guarded(command: Callable[..., None]) -> Callable[..., None]:
                 raise typer.Exit(0) from exc
             _forget_output()
             where = f"{exc.filename}: " if exc.filename else ""
-            _end(f"{where}{exc.strerror or exc}")
+            _trace(exc)
+            _end(f"{where}{exc.strerror or exc}", SYSTEM)
         except MemoryError:
-            _end("there is not enough memory for this. Use fewer rows or columns at once.")
+            _end("there is not enough memory for this. Use fewer rows or columns at once.", MEMORY)
         except Exception as exc:
-            _end(_bug(exc))
+            _trace(exc)
+            _end(_bug(exc), BUG)
 
+    return run
+
+
+def spoken(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options --quiet and --verbose."""
+    signature = inspect.signature(command, eval_str=True)
+
+    @functools.wraps(command)
+    def run(*args: Any, quiet: bool, verbose: bool, **kwargs: Any) -> None:
+        if quiet and verbose:
+            raise typer.BadParameter("choose one of --quiet and --verbose.")
+        with speaking(Volume.QUIET if quiet else Volume.VERBOSE if verbose else Volume.USUAL):
+            command(*args, **kwargs)
+
+    added = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=option, annotation=bool)
+        for name, option in (
+            ("quiet", typer.Option(False, "--quiet", "-q", help="No progress: results and errors only.")),
+            (
+                "verbose",
+                typer.Option(
+                    False, "--verbose", "-v", help="Also what goes on inside, and where an error comes from."
+                ),
+            ),
+        )
+    ]
+    run.__signature__ = signature.replace(parameters=[*signature.parameters.values(), *added])  # type: ignore[attr-defined]
     return run
 
 
@@ -81,9 +116,17 @@ def _bug(exc: Exception) -> str:
     return f"{type(exc).__name__}{place}: {exc}. This is a bug in Stillwatch; please report this line."
 
 
-def _end(message: str, code: int = UNUSABLE) -> NoReturn:
-    error(message)
-    raise typer.Exit(code)
+def _trace(exc: Exception) -> None:
+    """With --verbose: where it came from."""
+    if verbose():
+        for line in "".join(traceback.format_exception(exc)).splitlines():
+            indent = len(line) - len(line.lstrip())
+            err().print(" " * indent + plain(line, 400), soft_wrap=True)
+
+
+def _end(message: str, code: str = "", *, status: int = UNUSABLE) -> NoReturn:
+    error(message, code)
+    raise typer.Exit(status)
 
 
 def _forget_output() -> None:

@@ -63,7 +63,7 @@ def inspect(
             raise typer.BadParameter("--schema and --against are for tables, but a model was named.")
         loaded = read_artifact(data[0])
         facts, held = _facts(loaded), loaded.manifest.schema
-        result({**facts, "schema": held}, Group(_pairs(facts), "", _table(held)), json=json)
+        result({**facts, "schema": held}, Group(_pairs(facts), "", schema_table(held)), json=json)
         return
     source = options.opened(data, delimiter, encoding)
     options.spare_the_data(data, schema)
@@ -86,7 +86,7 @@ def inspect(
         )
     if schema is not None:
         save_schema(found, schema, data=source, overwrite=overwrite)
-    result(found, _table(found), json=json)
+    result(found, schema_table(found), json=json)
 
 
 def _compare(source: Source, against: Path, *, json: bool) -> None:
@@ -150,7 +150,8 @@ def _pairs(facts: dict[str, Any]) -> Table:
     return table
 
 
-def _table(schema: Schema) -> Table:
+def schema_table(schema: Schema) -> Table:
+    """How each column is read, and why."""
     table = _grid("column", "kind", "role", "why")
     for column in schema.columns:
         style = "" if column.role == "feature" else "dim"

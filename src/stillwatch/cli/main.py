@@ -13,15 +13,27 @@ import sys
 import typer
 
 from stillwatch import __version__
-from stillwatch.cli import demo, distill, drift, evaluate, inspect, recalibrate, score, serve, verify
-from stillwatch.cli.guard import guarded
+from stillwatch.cli import (
+    demo,
+    diff,
+    distill,
+    drift,
+    evaluate,
+    export,
+    inspect,
+    recalibrate,
+    score,
+    serve,
+    verify,
+)
+from stillwatch.cli.guard import guarded, spoken
 
 app = typer.Typer(
     name="stillwatch",
     epilog="Exit codes: 0 done; 1 data, model or option cannot be used; 2 wrong usage; 3 `verify` found a model that "
-    "must not be trusted; 4 `drift` found a change; 5 `score` left out what it could not read; 130 interrupted.",
+    "must not be trusted; 4 `drift` found a change; 5 `score` left out what it could not read; 130 interrupted. "
+    "Codes such as [SW12] behind an error are explained in docs/errors.md.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -33,11 +45,13 @@ for command in (
     evaluate.evaluate,
     drift.drift,
     inspect.inspect,
+    diff.diff,
     recalibrate.recalibrate,
     verify.verify,
-    serve.serve,
+    export.export,
 ):
-    app.command()(guarded(command))
+    app.command()(spoken(guarded(command)))
+app.command()(guarded(serve.serve))  # its log is its progress, and it has a --quiet of its own
 
 
 def _version(asked: bool) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, cast, get_args
 import typer
 
 from stillwatch.calibration.budget import budget_rate
-from stillwatch.errors import InputError
+from stillwatch.errors import InputError, nearest
 from stillwatch.scores import RESULTS
 from stillwatch.table.read import Source, open_source, paths_of
 from stillwatch.table.schema import MISSING_TOKENS, DecimalMark, Kind
@@ -438,8 +438,10 @@ def parse_kinds(pairs: list[str]) -> dict[str, Kind]:
     for pair in pairs:
         name, _, kind = pair.rpartition("=")
         if not name or kind not in get_args(Kind):
+            near = nearest(kind, get_args(Kind)) if name else None
+            hint = f" Did you mean {name}={near}?" if near else ""
             raise InputError(
-                f"--column {pair!r}: expected NAME=KIND, the kind one of {', '.join(get_args(Kind))}."
+                f"--column {pair!r}: expected NAME=KIND, the kind one of {', '.join(get_args(Kind))}.{hint}"
             )
         if kinds.setdefault(name, cast(Kind, kind)) != kind:
             raise InputError(f"--column: {name!r} is declared both {kinds[name]} and {kind}. Choose one.")

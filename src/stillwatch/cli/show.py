@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from enum import IntEnum
 from typing import Any
 
 import msgspec
@@ -19,7 +21,41 @@ from stillwatch.evaluation.inert import inert_json, plain
 Tell = Callable[[str, int, int], None]
 """(step, done, total); a total of 0 is not known."""
 
+
+class Volume(IntEnum):
+    """How much is said on standard error: errors; progress, too; and what the library logs, too."""
+
+    QUIET = 0
+    USUAL = 1
+    VERBOSE = 2
+
+
+_volume = Volume.USUAL
 _WIDTH = 160  # of what is not a terminal: a file or a pipe should not have lines broken at 80 signs
+
+
+@contextmanager
+def speaking(volume: Volume) -> Iterator[None]:
+    """Say so much while a command runs."""
+    global _volume  # noqa: PLW0603 - one command runs in a process
+    before, _volume = _volume, volume
+    log, handler = logging.getLogger("stillwatch"), logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(levelname)s %(message)s"))
+    level = log.level
+    if volume is Volume.VERBOSE:
+        log.addHandler(handler)
+        log.setLevel(logging.DEBUG)
+    try:
+        yield
+    finally:
+        _volume = before
+        log.removeHandler(handler)
+        log.setLevel(level)
+
+
+def verbose() -> bool:
+    """Whether everything is to be said."""
+    return _volume is Volume.VERBOSE
 
 
 def out() -> Console:
@@ -77,9 +113,10 @@ def flush() -> None:
     sys.stdout.flush()
 
 
-def error(message: str) -> None:
-    """Print an error; control characters in it are inert."""
-    err().print(f"error: {plain(message, 4000)}", style="red", soft_wrap=True)
+def error(message: str, code: str = "") -> None:
+    """Print an error and its code, which `docs/errors.md` explains; control characters in it are inert."""
+    mark = f" [{code}]" if code else ""
+    err().print(f"error: {plain(message, 4000)}{mark}", style="red", soft_wrap=True)
 
 
 @contextmanager
@@ -92,6 +129,9 @@ def progress(*, quiet: bool = False) -> Iterator[Tell]:
         show no bars, for they would run into the output.
     """
     console = err()
+    if _volume is Volume.QUIET:
+        yield _silent
+        return
     if not console.is_terminal:
         yield _json_lines()
         return
@@ -111,6 +151,10 @@ def progress(*, quiet: bool = False) -> Iterator[Tell]:
             bars.update(tasks[step], completed=done, total=total or None)
 
         yield tell
+
+
+def _silent(step: str, done: int, total: int) -> None:
+    """Tell nobody."""
 
 
 def _json_lines() -> Tell:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from stillwatch.errors import StudentError
+from stillwatch.errors import StudentError, nearest
 from stillwatch.students.additive import Additive
 from stillwatch.students.auto import Auto
 from stillwatch.students.linear import Linear
@@ -33,7 +33,9 @@ def resolve_student(spec: str | Student) -> Learner:
     """
     if isinstance(spec, str):
         if spec not in NAMES:
-            raise StudentError(f"student={spec!r} is unknown. Use one of {', '.join(map(repr, NAMES))}.")
+            near = nearest(spec, NAMES)
+            hint = f", did you mean {near!r}?" if near else "."
+            raise StudentError(f"student={spec!r} is unknown{hint} Use one of {', '.join(map(repr, NAMES))}.")
         return NAMES[spec]()
     if isinstance(spec, Student):
         return spec

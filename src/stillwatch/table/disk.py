@@ -6,6 +6,7 @@ import codecs
 import csv
 import gzip
 import io
+import os
 import re
 import zlib
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ from typing import IO, Any
 
 import pyarrow as pa
 
-from stillwatch.errors import TableError
+from stillwatch.errors import TableError, nearest
 from stillwatch.table.values import shown
 
 LONGEST_LINE = 2 << 20  # bytes of one row of text; what is longer is an open quote or no table
@@ -88,7 +89,9 @@ class Place:
         try:
             yield
         except FileNotFoundError as exc:
-            raise TableError(f"{self.title} does not exist.{_address(self.title)}") from exc
+            raise TableError(
+                f"{self.title} does not exist{_beside(self.path)}{_address(self.title)}"
+            ) from exc
         except PermissionError as exc:
             raise TableError(f"{self.title} may not be read: permission denied.") from exc
         except _READ_ERRORS as exc:
@@ -131,6 +134,15 @@ def known_encoding(name: str) -> str:
             f"encoding {shown(name)} is unknown. Usual ones are 'utf-8', 'utf-16', 'cp1252' and 'latin-1'."
         ) from exc
     return UTF8 if found == "utf-8-sig" else found
+
+
+def _beside(path: Path) -> str:
+    """End the sentence: with the file beside a missing one that may have been meant, or a full stop."""
+    try:
+        near = nearest(path.name, os.listdir(path.parent))
+    except OSError:
+        near = None
+    return "." if near is None else f"; did you mean {shown(near)}?"
 
 
 def _address(title: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from functools import cached_property
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 import msgspec
 
-from stillwatch.errors import SchemaError, TableError
+from stillwatch.errors import SchemaError, TableError, nearest
 from stillwatch.table.profile import ColumnProfile, Judgement
 from stillwatch.table.timestamp import zone_of
 from stillwatch.table.values import MISSING_TOKENS, DecimalMark, Kind, ValueRules, shown
@@ -291,11 +290,7 @@ def _judgements(source: Source, rules: ValueRules) -> dict[str, Judgement]:
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """End a sentence about an unknown name: with the nearest known name, or a full stop."""
-    known = list(known)
-    folded = {other.strip().casefold(): other for other in known}
-    near = folded.get(name.strip().casefold())
-    if near is None:
-        near = next(iter(difflib.get_close_matches(name, known, n=1)), None)
+    near = nearest(name, known)
     return "." if near is None else f"; did you mean {shown(near)}?"
 
 

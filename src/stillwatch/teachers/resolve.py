@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 from collections.abc import Callable
 from typing import Any
 
-from stillwatch.errors import TeacherError
+from stillwatch.errors import TeacherError, nearest
 from stillwatch.teachers.auto import Auto
 from stillwatch.teachers.detector import Detector, is_detector, is_fitted
 from stillwatch.teachers.ecod import COPOD, ECOD
@@ -84,8 +83,8 @@ def _by_name(name: str, regime: Regime) -> Teacher:
         return _FROZEN[name](name)
     if name.startswith(PREFIX):
         return pyod_teacher(name)
-    near = difflib.get_close_matches(name.lower(), ["auto", *NAMES], n=1)
-    hint = f" Did you mean '{near[0]}'?" if near else ""
+    near = nearest(name, ["auto", *NAMES])
+    hint = f" Did you mean '{near}'?" if near else ""
     raise TeacherError(f"no teacher is called '{name}'.{hint} {_accepted()}")
 
 

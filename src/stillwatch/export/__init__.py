@@ -1,0 +1,1 @@
+"""A model folder in the forms that other tools take."""
