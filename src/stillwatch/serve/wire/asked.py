@@ -57,6 +57,14 @@ class Reply(NamedTuple):
     headers: tuple[tuple[str, str], ...] = ()
 
 
+Cell = Callable[[str, int], Any]
+"""The value that a request has in a column (by name) and row (from 0), whether the model uses the column or not; None: none."""
+
+
+def no_cell(column: str, row: int) -> None:
+    """`Cell` of a request whose columns have no names."""
+
+
 @dataclass(frozen=True)
 class Asked:
     """A request, read.
@@ -73,6 +81,8 @@ class Asked:
         names out of `OUTPUTS`.
     reply
         writes the answer in the format of the request.
+    cell
+        looks up what was sent, such as the key of a row.
     """
 
     rows: Rows
@@ -80,6 +90,7 @@ class Asked:
     rate: float
     outputs: tuple[str, ...]
     reply: Callable[[Answer], Reply]
+    cell: Cell = no_cell
 
 
 class Head(NamedTuple):

@@ -21,6 +21,7 @@ from stillwatch.serve.models import Model
 from stillwatch.serve.wire.asked import (
     Answer,
     Asked,
+    Cell,
     Head,
     Reply,
     asked_by_query,
@@ -76,11 +77,16 @@ def read(body: bytes, head: Head, model: Model, limits: Limits) -> Asked:
     size = partial(check_size, outputs=outputs, limits=limits)
     if asked.dataframe_split is not None:
         rows, columns = _split(asked.dataframe_split, model, size)
+        cell: Cell = partial(_split_cell, asked.dataframe_split)
     elif isinstance(asked.inputs, dict):
         rows, columns = _by_column(asked.inputs, model, size)
+        cell = partial(_column_cell, asked.inputs)
     else:
-        rows, columns = _by_row(asked.dataframe_records or asked.inputs or [], body, model, size)
-    return Asked(rows, max(0, columns - len(model.columns)), rate, outputs, partial(write, model, outputs))
+        given_rows = asked.dataframe_records or asked.inputs or []
+        rows, columns = _by_row(given_rows, body, model, size)
+        cell = partial(_row_cell, given_rows)
+    ignored = max(0, columns - len(model.columns))
+    return Asked(rows, ignored, rate, outputs, partial(write, model, outputs), cell)
 
 
 def write(model: Model, outputs: tuple[str, ...], answer: Answer) -> Reply:
@@ -142,6 +148,18 @@ def _by_row(rows: list[Any], body: bytes, model: Model, size: Any) -> tuple[Rows
 
 def _table(columns: dict[str, list[Any]], model: Model) -> Rows:
     return model.packer.table(pa.table({name: column_of(values, name) for name, values in columns.items()}))
+
+
+def _split_cell(split: Split, column: str, row: int) -> Any:
+    return split.data[row][split.columns.index(column)] if column in split.columns else None
+
+
+def _column_cell(columns: dict[str, list[Any]], column: str, row: int) -> Any:
+    return columns[column][row] if column in columns else None
+
+
+def _row_cell(rows: list[Any], column: str, row: int) -> Any:
+    return rows[row].get(column) if isinstance(rows[row], dict) else None
 
 
 def _names(given: Any) -> list[str]:

@@ -10,7 +10,7 @@ import pyarrow.csv as pacsv
 from stillwatch.errors import InputError, TableError
 from stillwatch.serve.limits import Limits
 from stillwatch.serve.models import Model
-from stillwatch.serve.wire.arrow import answered
+from stillwatch.serve.wire.arrow import answered, table_cell
 from stillwatch.serve.wire.asked import Answer, Asked, Head, Reply, asked_by_query, check_size
 from stillwatch.table.schema import refuse_duplicates
 
@@ -33,6 +33,7 @@ def read(body: bytes, head: Head, model: Model, limits: Limits) -> Asked:
         rate,
         outputs,
         partial(write, outputs),
+        partial(table_cell, table),
     )
 
 

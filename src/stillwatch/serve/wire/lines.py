@@ -39,7 +39,10 @@ def read(body: bytes, head: Head, model: Model, limits: Limits) -> Asked:
         rows = model.packer.table(
             pa.table({name: column_of([record.get(name) for record in found], name) for name in names})
         )
-    return Asked(rows, max(0, len(names) - len(model.columns)), rate, outputs, partial(write, outputs))
+    ignored = max(0, len(names) - len(model.columns))
+    return Asked(
+        rows, ignored, rate, outputs, partial(write, outputs), lambda column, row: found[row].get(column)
+    )
 
 
 def write(outputs: tuple[str, ...], answer: Answer) -> Reply:
