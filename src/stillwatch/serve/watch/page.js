@@ -145,23 +145,23 @@ function charts(model, data) {
   const span = Math.min(data.span * data.steps, Math.max(300, shown.length ? now - shown[0].at : 0));
   const rates = shown.map((step) => [step.at, step.alerts / step.rows]);
   at("rates").replaceChildren(
-    chart([["high", rates]], [model.rate, `promised ${percent(model.rate)}`], now, span, percent, "Alert rate over time"),
+    chart([["high", rates]], [model.rate, `promised ${percent(model.rate)}`], now, span, percent, "Alert rate over time", at("rates").clientWidth),
   );
   at("scores").replaceChildren(
     chart([["mean", shown.map((step) => [step.at, step.mean])], ["high", shown.map((step) => [step.at, step.highest])]],
-      [model.threshold, "alert"], now, span, short, "Score over time: highest and mean"),
+      [model.threshold, "alert"], now, span, short, "Score over time: highest and mean", at("scores").clientWidth),
   );
 }
 
-function chart(lines, [limit, limitName], now, span, write, title) {
-  const [width, height, left, bottom] = [520, 170, 52, 22];
+function chart(lines, [limit, limitName], now, span, write, title, room) {
+  const [width, height, left, bottom] = [Math.max(260, room), 170, 52, 22];
   const values = lines.flatMap(([, points]) => points.map((point) => point[1])).concat([limit]);
   let low = Math.min(...values);
   let high = Math.max(...values);
   if (title.startsWith("Alert")) low = 0;
-  const room = (high - low || 1) * 0.12;
-  high += room;
-  if (low !== 0) low -= room;
+  const air = (high - low || 1) * 0.12;
+  high += air;
+  if (low !== 0) low -= air;
   const x = (moment) => left + (width - left - 8) * Math.max(0, 1 - (now - moment) / span);
   const y = (value) => height - bottom - (height - bottom - 8) * ((value - low) / (high - low));
   const picture = draw("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": title });
@@ -173,7 +173,7 @@ function chart(lines, [limit, limitName], now, span, write, title) {
   }
   for (const share of [1, 2 / 3, 1 / 3, 0]) {
     picture.append(draw("text", { x: x(now - share * span), y: height - 6, "text-anchor": share === 0 ? "end" : share === 1 ? "start" : "middle" },
-      share ? `−${short((share * span) / 60)} min` : "now"));
+      share ? `−${Math.round((share * span) / 60)} min` : "now"));
   }
   picture.append(
     draw("line", { class: "limit", x1: left, x2: width - 8, y1: y(limit), y2: y(limit) }),
