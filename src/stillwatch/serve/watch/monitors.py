@@ -1,8 +1,9 @@
 """Drift and alert rate, watched beside scoring on a sample of its rows.
 
-Of each scoring call `2 + n // 32` rows are taken, at random: their number alone bounds what watching costs, whatever the load
-(benchmarks/watching.py measures it). They wait until a few hundred have come; then a thread counts them in the cells of the
-model's sketches and lets the monitor of scores bet. What has drifted is worked out when somebody asks, and not too often.
+Every scoring call of n rows adds 1 + n / 64 rows to what may be looked at, so that their number alone bounds what watching costs,
+whatever the load (benchmarks/watching.py). Which rows they are hangs on nothing but that number and chance: calls of one row are
+all looked at, of larger ones a part. They wait until a thousand have come; then a thread counts them in the cells of the model's
+sketches and lets the monitor of scores bet. What has drifted is worked out when somebody asks, and not too often.
 """
 
 from __future__ import annotations
@@ -29,9 +30,13 @@ from stillwatch.table.rows import Rows
 
 LEVEL = 0.001  # chance that one comparison of an unchanged stream calls anything drifted
 BLOCK = 4_096  # rows: the comparison is of the last one or two blocks
-_LOOK = 256  # rows counted at once
+_LOOK = 1_024  # rows counted at once
+_PIECE = 64  # rows taken from a call that has as many: picking costs time, too
 _BACKLOG = 4  # looks that may wait; further rows are left out
 _FRESH = 10.0  # seconds between two comparisons, or 50 times as long as one takes
+
+
+_Taken = tuple[Rows, NDArray[np.float32], NDArray[np.bool_]]  # rows, scores, alarms
 
 
 @dataclass(frozen=True)
@@ -65,8 +70,9 @@ class Sample:
         self.model = model
         self.watched = Watched()
         self._rng = np.random.default_rng()
-        self._waiting: list[tuple[Rows, Verdict]] = []
+        self._waiting: list[_Taken] = []
         self._held = self._looks = 0
+        self._credit = _PIECE  # rows that may be looked at
         self._rows = 0
         # An approximate calibration has no sketch of its scores, and promises nothing.
         self._monitor = None if model.manifest.sketches.score is None else model.scorer.monitor()
@@ -74,28 +80,24 @@ class Sample:
         self._due = 0.0
 
     def add(self, rows: Rows, verdict: Verdict, threads: ThreadPoolExecutor) -> None:
-        """Take some of the rows; on the event loop."""
+        """Take some of the rows, or none; on the event loop."""
         many = len(rows)
-        wanted = 2 + many // 32
-        if self._looks >= _BACKLOG or not many:
+        self._credit += 1 + many // 64
+        wanted = min(many, self._credit)
+        if wanted < min(many, _PIECE) or self._looks >= _BACKLOG or not many:
             return
-        if many > wanted:
+        self._credit -= wanted
+        score, alert = verdict.score, verdict.alert
+        if many > wanted:  # one of each of `wanted` pieces, at random
             index = ((np.arange(wanted) + self._rng.random(wanted)) * (many / wanted)).astype(np.intp)
-            rows = rows.take(index)
-            verdict = Verdict(
-                verdict.score[index],
-                verdict.p_value,
-                verdict.alert[index],
-                verdict.low_evidence,
-                verdict.counts,
-            )
-        self._waiting.append((rows, verdict))
-        self._held += len(rows)
+            rows, score, alert = rows.take(index), score[index], alert[index]
+        self._waiting.append((rows, score, alert))
+        self._held += wanted
         if self._held >= _LOOK:
             self._looks += 1
             threads.submit(self._look, self._taken()).add_done_callback(self._looked)
 
-    def _taken(self) -> list[tuple[Rows, Verdict]]:
+    def _taken(self) -> list[_Taken]:
         waiting, self._waiting, self._held = self._waiting, [], 0
         return waiting
 
@@ -116,19 +118,20 @@ class Sample:
         manifest = self.model.manifest
         return _Block(ColumnCounter(manifest.sketches.columns, manifest.schema, manifest.categories))
 
-    def _look(self, taken: list[tuple[Rows, Verdict]]) -> None:
+    def _look(self, taken: list[_Taken]) -> None:
         if not taken:
             return
-        rows = Rows.concat(rows for rows, _ in taken)
-        scores = np.concatenate([verdict.score for _, verdict in taken])
+        rows = Rows.concat(rows for rows, _, _ in taken)
+        scores = np.concatenate([score for _, score, _ in taken])
+        alarms = int(np.concatenate([alert for _, _, alert in taken]).sum())
         if len(self._blocks[-1].scores) >= BLOCK:
             self._blocks = [self._blocks[-1], self._block()]
-        self._blocks[-1].add(rows, scores, sum(int(verdict.alert.sum()) for _, verdict in taken))
+        self._blocks[-1].add(rows, scores, alarms)
         self._rows += len(rows)
         if self._monitor is not None:
             self._monitor.add(scores)
 
-    def _compare(self, taken: list[tuple[Rows, Verdict]]) -> None:
+    def _compare(self, taken: list[_Taken]) -> None:
         self._look(taken)
         monitor, manifest = self._monitor, self.model.manifest
         found = self._blocks[0].found(self._blocks[1:])
