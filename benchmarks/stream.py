@@ -1,6 +1,7 @@
 """Events a second on one core: `score --stream` over NDJSON of 30 numbers, beside river's HalfSpaceTrees on the same lines.
 
-Protocol: the same file of lines for all (river: its first tenth), one core, one process each, the clock around the whole of it, start and model included.
+Protocol: the same file of lines for all (river: its first tenth), one core, one process each, the clock around the whole of it,
+start and model included.
 `command` is `stillwatch score model - --stream` with the file on its standard input and NDJSON to /dev/null; `library` is
 `score_stream` within a process that runs already. river decodes each line with the decoder that we use (msgspec), and writes
 its scores as lines, too: `score` asks a forest that has learnt 5,000 events, `score and learn` also learns from each event,
