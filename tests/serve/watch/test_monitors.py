@@ -28,9 +28,7 @@ def send(ask: Ask, rows: list[dict[str, Any]]) -> None:
         assert ask("POST", "/invocations", json={"dataframe_records": [row]}).status_code == 200
 
 
-@pytest.mark.parametrize(
-    ("rows", "looked_at"), [(0, 0), (1, 64), (2, 64), (40, 40), (64, 128), (1_000, 1_024)]
-)
+@pytest.mark.parametrize("rows", [0, 1, 2, 40, 64, 1_000])
 def test_one_row_and_a_64th_of_the_others_are_looked_at(payments: Path, rows: int) -> None:
     model = open_model(payments)
     sample, threads = Sample(model), ThreadPoolExecutor(1)
