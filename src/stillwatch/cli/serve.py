@@ -60,6 +60,7 @@ def serve(
         stillwatch serve model --port 8080
     """
     try:
+        from stillwatch.serve.server import leave
         from stillwatch.serve.server import serve as run
     except ImportError as exc:
         raise MissingExtraError(exc.name or "uvicorn", "serve") from exc
@@ -96,3 +97,4 @@ def serve(
         log_requests=not quiet,
         feedback=feedback,
     )
+    leave()

@@ -9,6 +9,8 @@ import os
 import signal
 import socket
 import sys
+import threading
+import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, cast
@@ -110,6 +112,16 @@ class Server(uvicorn.Server):
         exc = context.get("exception")
         problem = None if exc is None else place_of(exc)
         self._service.log.write("loop", said=str(context.get("message"))[:200], error=problem)
+
+
+def leave(seconds: float = 1.0) -> None:
+    """End the process where a thread still works on what nobody waits for: Python would wait for it, and the drain has an end."""
+    end = time.monotonic() + seconds
+    for thread in threading.enumerate():
+        if thread is not threading.current_thread() and not thread.daemon:
+            thread.join(max(0.0, end - time.monotonic()))
+            if thread.is_alive():
+                os._exit(0)
 
 
 def serve(

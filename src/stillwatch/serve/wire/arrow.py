@@ -17,7 +17,7 @@ import pyarrow.types as pt
 from stillwatch.errors import InputError
 from stillwatch.serve.limits import Limits, unfolds_too_far
 from stillwatch.serve.models import Model
-from stillwatch.serve.wire.asked import Answer, Asked, Head, Reply, asked_by_query, check_size
+from stillwatch.serve.wire.asked import Answer, Asked, Head, Reply, asked_by_query, check_columns, check_size
 from stillwatch.serve.wire.messages import refuse_compression
 from stillwatch.table.rows import Rows
 from stillwatch.table.schema import refuse_duplicates
@@ -41,6 +41,7 @@ def read(body: bytes, head: Head, model: Model, limits: Limits) -> Asked:
     refuse_compression(body)
     try:
         with pa.ipc.open_stream(pa.BufferReader(body)) as stream:
+            check_columns(len(stream.schema), model, limits)
             refuse_duplicates(stream.schema.names)
             used = [field for field in stream.schema if field.name in names]
             for field in used:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from stillwatch.errors import CalibrationError, InputError
 from stillwatch.explain.reasons import Reason
-from stillwatch.serve.limits import Limits, RefusedError, too_many_rows
+from stillwatch.serve.limits import Limits, RefusedError, too_many_columns, too_many_rows
 from stillwatch.serve.models import Model
 from stillwatch.table.rows import Rows
 from stillwatch.table.values import shown
@@ -162,6 +162,12 @@ def check_size(rows: int, outputs: tuple[str, ...], limits: Limits) -> None:
             "Score first, and ask for the reasons of the alerts.",
             "rows",
         )
+
+
+def check_columns(columns: int, model: Model, limits: Limits) -> None:
+    """Refuse more columns than are taken, before a table is made of them: each costs kilobytes, however short it is."""
+    if columns > max(limits.columns, 2 * len(model.columns)):
+        raise too_many_columns(columns, limits)
 
 
 def asked_by_query(head: Head, model: Model) -> tuple[float, tuple[str, ...]]:

@@ -25,6 +25,7 @@ from stillwatch.serve.wire.asked import (
     Head,
     Reply,
     asked_by_query,
+    check_columns,
     check_size,
     checked_outputs,
     checked_rate,
@@ -76,14 +77,16 @@ def read(body: bytes, head: Head, model: Model, limits: Limits) -> Asked:
         outputs = checked_outputs(_names(asked.params.get("outputs", list(outputs))))
     size = partial(check_size, outputs=outputs, limits=limits)
     if asked.dataframe_split is not None:
+        check_columns(len(asked.dataframe_split.columns), model, limits)
         rows, columns = _split(asked.dataframe_split, model, size)
         cell: Cell = partial(_split_cell, asked.dataframe_split)
     elif isinstance(asked.inputs, dict):
+        check_columns(len(asked.inputs), model, limits)
         rows, columns = _by_column(asked.inputs, model, size)
         cell = partial(_column_cell, asked.inputs)
     else:
         given_rows = asked.dataframe_records or asked.inputs or []
-        rows, columns = _by_row(given_rows, body, model, size)
+        rows, columns = _by_row(given_rows, body, model, size, limits)
         cell = partial(_row_cell, given_rows)
     ignored = max(0, columns - len(model.columns))
     return Asked(rows, ignored, rate, outputs, partial(write, model, outputs), cell)
@@ -127,7 +130,7 @@ def _by_column(columns: dict[str, list[Any]], model: Model, size: Any) -> tuple[
     return _table(columns, model), len(columns)
 
 
-def _by_row(rows: list[Any], body: bytes, model: Model, size: Any) -> tuple[Rows, int]:
+def _by_row(rows: list[Any], body: bytes, model: Model, size: Any, limits: Limits) -> tuple[Rows, int]:
     """Objects, or lists in the order of the model's columns."""
     size(len(rows))
     names = [column.name for column in model.columns]
@@ -140,6 +143,7 @@ def _by_row(rows: list[Any], body: bytes, model: Model, size: Any) -> tuple[Rows
                     f"row {at:,} is not a list of {len(names):,} values, one for each column of the model's metadata."
                 )
         return _table(dict(zip(names, map(list, zip(*rows, strict=True)), strict=True)), model), len(names)
+    check_columns(max(map(len, rows)), model, limits)
     refuse_doubled_keys(body, sum(map(len, rows)))
     if len(rows) == 1:
         return model.packer.row(rows[0]), len(rows[0])

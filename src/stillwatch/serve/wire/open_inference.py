@@ -24,6 +24,7 @@ from stillwatch.serve.wire.asked import (
     Asked,
     Head,
     Reply,
+    check_columns,
     check_size,
     checked_outputs,
     checked_rate,
@@ -112,6 +113,7 @@ def read(body: bytes, head: Head, model: Model, limits: Limits) -> Asked:
     outputs = checked_outputs([wanted.name for wanted in asked.outputs or ()])
     if not asked.inputs:
         raise InputError("inputs is empty. Send one input for each column.")
+    check_columns(len(asked.inputs), model, limits)
     row = None if len(tail) else _one_row(asked.inputs)
     if row is None:
         packed, columns = _rows(asked.inputs, tail, outputs, model, limits)
