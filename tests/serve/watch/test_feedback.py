@@ -11,9 +11,15 @@ import pytest
 
 import stillwatch as sw
 from stillwatch.errors import InputError
+from stillwatch.serve.batch import Judged, Part
+from stillwatch.serve.limits import Limits
+from stillwatch.serve.models import open_model
 from stillwatch.serve.watch import feedback as module
 from stillwatch.serve.watch.feedback import FeedbackFolder
-from stillwatch.serve.watch.recent import MOST_ALERTS
+from stillwatch.serve.watch.recent import MOST_ALERTS, Recent
+from stillwatch.serve.wire import dataframe
+from stillwatch.serve.wire.asked import Head
+from stillwatch.table.rows import Rows
 from tests.serve.bodies import DATATYPES, arrow, csv, ndjson
 from tests.serve.conftest import Ask
 
@@ -179,3 +185,22 @@ def test_a_folder_that_cannot_be_is_said(tmp_path: Path) -> None:
         (tmp_path / "closed").mkdir(mode=0o500)
         with pytest.raises(InputError, match="cannot be written to"):
             FeedbackFolder(tmp_path / "closed")
+
+
+def test_of_requests_that_were_scored_together_each_alarm_names_its_own(
+    payments: Path, events: Events
+) -> None:
+    model = open_model(payments)
+    plain, far = events[1], events[0] | {"payment_id": "far"}
+    parts, packed = [], []
+    for start, rows in ((0, [plain, plain]), (2, [plain, far]), (4, [plain])):
+        body = json.dumps({"dataframe_records": rows}).encode()
+        asked = dataframe.read(body, Head(), model, Limits())
+        parts.append(Part(asked, f"r{start}", start))
+        packed.append(asked.rows)
+    together = Rows.concat(packed)
+    recent = Recent()
+    recent.judged(Judged(model, together, model.scorer.judge_packed(together), parts))
+    (alert,) = recent.alerts("payments")
+    assert (alert.request_id, alert.row, alert.key) == ("r2", 2, ("far",))
+    assert alert.explain()[0].column == "amount"
