@@ -1,6 +1,6 @@
 """Drift and alert rate, watched beside scoring on a sample of its rows.
 
-Every scoring call of n rows adds 1 + n / 64 rows to what may be looked at, so that their number alone bounds what watching costs,
+Every scoring call of n rows adds 1 + n / 128 rows to what may be looked at, so that their number alone bounds what watching costs,
 whatever the load (benchmarks/watching.py). Which rows they are hangs on nothing but that number and chance: calls of one row are
 all looked at, of larger ones a part. They wait until a thousand have come; then a thread counts them in the cells of the model's
 sketches and lets the monitor of scores bet. What has drifted is worked out when somebody asks, and not too often.
@@ -82,7 +82,7 @@ class Sample:
     def add(self, rows: Rows, verdict: Verdict, threads: ThreadPoolExecutor) -> None:
         """Take some of the rows, or none; on the event loop."""
         many = len(rows)
-        self._credit += 1 + many // 64
+        self._credit += 1 + many // 128
         wanted = min(many, self._credit)
         if wanted < min(many, _PIECE) or self._looks >= _BACKLOG or not many:
             return
