@@ -1,9 +1,9 @@
 """Drift and alert rate, watched beside scoring on a sample of its rows.
 
-Every scoring call of n rows adds 1 + n / 128 rows to what may be looked at, so that their number alone bounds what watching costs,
-whatever the load (benchmarks/watching.py). Which rows they are hangs on nothing but that number and chance: calls of one row are
-all looked at, of larger ones a part. They wait until a thousand have come; then a thread counts them in the cells of the model's
-sketches and lets the monitor of scores bet. What has drifted is worked out when somebody asks, and not too often.
+Every scoring call of n rows adds 1 + n / 128 rows to what may be looked at, so that their number alone bounds what watching
+costs, whatever the load (benchmarks/watching.py). Which rows they are hangs on nothing but that number and chance: calls of one
+row are all looked at, of larger ones a part. They wait until a thousand have come; then a thread counts them in the cells of the
+model's sketches and lets the monitor of scores bet. What has drifted is worked out when somebody asks, and not too often.
 """
 
 from __future__ import annotations
