@@ -83,6 +83,13 @@ class Service:
             if each is not None:
                 each.close()
 
+    async def refresh(self) -> None:
+        """Bring what is watched up to date; what was known stays where that fails."""
+        try:
+            await self.monitors.refresh()
+        except Exception as exc:
+            self.log.write("watch", error=place_of(exc))
+
     def _judged(self, judged: Judged) -> None:
         """Tell those who watch. Nothing that goes wrong with them reaches a client."""
         try:
@@ -222,7 +229,7 @@ async def _model_ready(service: Service, request: Request) -> Response:
 
 
 async def _metrics(service: Service, request: Request) -> Response:
-    await service.monitors.refresh()
+    await service.refresh()
     return Response(service.metrics.exposition(), media_type=METRICS)
 
 
@@ -240,6 +247,7 @@ async def _file_of_the_page(request: Request) -> Response:
 
 
 async def _watched(service: Service, page: live.LivePage, request: Request) -> Response:
+    await service.refresh()
     return Response(await page.data(), media_type="application/json", headers=live.HEADERS)
 
 

@@ -114,7 +114,9 @@ def test_nothing_that_goes_wrong_with_it_reaches_a_client(
     service = ask.service  # type: ignore[attr-defined]
     monkeypatch.setattr(service.log, "write", lambda event, **fields: said.append((event, fields)))
     monkeypatch.setattr(service.monitors, "judged", lambda judged: 1 / 0)
+    monkeypatch.setattr(service.monitors, "refresh", lambda: 1 / 0)
     assert ask("POST", "/v2/models/mixed/infer", json=inference(rows)).status_code == 200
+    assert "stillwatch_rows_scored_total" in ask("GET", "/metrics").text
     assert [fields["error"].split(" ")[0] for event, fields in said if event == "watch"] == [
         "ZeroDivisionError"
-    ]
+    ] * 2

@@ -82,7 +82,7 @@ class Sample:
     def add(self, rows: Rows, verdict: Verdict, threads: ThreadPoolExecutor) -> None:
         """Take some of the rows, or none; on the event loop."""
         many = len(rows)
-        self._credit += 1 + many // 128
+        self._credit = min(self._credit + 1 + many // 128, _LOOK)
         wanted = min(many, self._credit)
         if wanted < min(many, _PIECE) or self._looks >= _BACKLOG or not many:
             return

@@ -78,8 +78,7 @@ class LivePage:
         self._thread.shutdown(wait=False, cancel_futures=True)
 
     async def data(self) -> bytes:
-        """What the page shows."""
-        await self._monitors.refresh()
+        """What the page shows, as of the last refresh of the monitors."""
         alerts = {model.name: self._recent.alerts(model.name) for model in self._models}
         loop = asyncio.get_running_loop()
         await loop.run_in_executor(self._thread, _explain, [a for every in alerts.values() for a in every])
