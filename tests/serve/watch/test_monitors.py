@@ -37,7 +37,7 @@ def test_one_row_and_a_small_part_of_the_others_are_looked_at(payments: Path, ro
     verdict = model.scorer.judge_packed(packed)
     for _ in range(300):
         sample.add(packed, verdict, threads)
-        sample._looks = 0  # no backlog, however slow the machine is
+        sample._looks = []  # no backlog, however slow the machine is
     asyncio.run(sample.refresh(threads))
     most = 64 + 300 * (1 + rows // 128)
     assert min(300 * rows, most - 64) <= sample.watched.rows <= most

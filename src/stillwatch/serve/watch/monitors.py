@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -71,7 +71,8 @@ class Sample:
         self.watched = Watched()
         self._rng = np.random.default_rng()
         self._waiting: list[_Taken] = []
-        self._held = self._looks = 0
+        self._held = 0
+        self._looks: list[Future[None]] = []
         self._credit = _PIECE  # rows that may be looked at
         self._rows = 0
         # An approximate calibration has no sketch of its scores, and promises nothing.
@@ -84,7 +85,7 @@ class Sample:
         many = len(rows)
         self._credit = min(self._credit + 1 + many // 128, _LOOK)
         wanted = min(many, self._credit)
-        if wanted < min(many, _PIECE) or self._looks >= _BACKLOG or not many:
+        if wanted < min(many, _PIECE) or not many:
             return
         self._credit -= wanted
         score, alert = verdict.score, verdict.alert
@@ -94,15 +95,14 @@ class Sample:
         self._waiting.append((rows, score, alert))
         self._held += wanted
         if self._held >= _LOOK:
-            self._looks += 1
-            threads.submit(self._look, self._taken()).add_done_callback(self._looked)
+            taken = self._taken()
+            self._looks = [look for look in self._looks if not look.done()]
+            if len(self._looks) < _BACKLOG:
+                self._looks.append(threads.submit(self._look, taken))
 
     def _taken(self) -> list[_Taken]:
         waiting, self._waiting, self._held = self._waiting, [], 0
         return waiting
-
-    def _looked(self, _: object) -> None:
-        self._looks -= 1
 
     async def refresh(self, threads: ThreadPoolExecutor) -> None:
         """Bring `watched` up to date, unless it was a moment ago."""
