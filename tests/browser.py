@@ -76,6 +76,13 @@ class Page:
             raise AssertionError(found["exceptionDetails"]["exception"].get("description", found))
         return found["result"].get("value")
 
+    def until(self, condition: str, seconds: float = 20) -> None:
+        """Wait until an expression is true."""
+        end = time.monotonic() + seconds
+        while not self.ask(condition):
+            assert time.monotonic() < end, f"it did not become true: {condition}; {self.complaints}"
+            time.sleep(0.05)
+
     def press(self, key: str, times: int = 1) -> None:
         """Press a key as a person would."""
         codes = {"Tab": 9, "Enter": 13, "ArrowLeft": 37, "ArrowRight": 39, "Home": 36, "End": 35}

@@ -63,7 +63,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "teachers",
         "training",
     },
-    "serve": BASE | {"artifact", "calibration", "explain", "scorer", "table", "__version__"},
+    "serve": BASE | {"artifact", "calibration", "drift", "explain", "scorer", "table", "__version__"},
     "scores": BASE | {"table"},
     "stream": BASE | {"calibration", "scorer", "scores", "table"},
     "scale": BASE | {"artifact", "calibration", "scorer", "scores", "table", "unfinished"},

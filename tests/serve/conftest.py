@@ -17,6 +17,7 @@ from stillwatch.serve.app import Service, application
 from stillwatch.serve.limits import Limits
 from stillwatch.serve.log import Log
 from stillwatch.serve.models import open_models
+from stillwatch.serve.watch.feedback import FeedbackFolder
 from tests.serve.process import Process
 from tests.tables import mixed_table
 
@@ -51,10 +52,14 @@ def make_ask(model: Path, numbers: Path) -> Callable[..., Ask]:
     """Make a way to ask the application, without a network."""
 
     def make(
-        *, limits: Limits | None = None, token: str | None = None, folders: list[Path] | None = None
+        *,
+        limits: Limits | None = None,
+        token: str | None = None,
+        folders: list[Path] | None = None,
+        feedback: FeedbackFolder | None = None,
     ) -> Ask:
         log = Log(io.BytesIO(), requests=True)
-        service = Service(open_models(folders or [model, numbers]), limits or Limits(), log)
+        service = Service(open_models(folders or [model, numbers]), limits or Limits(), log, feedback)
         app = application(service, None if token is None else Token(token))
 
         def ask(method: str, path: str, **options: Any) -> httpx.Response:

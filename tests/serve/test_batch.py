@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 
 from stillwatch.errors import TableError
-from stillwatch.scorer import Verdict
-from stillwatch.serve.batch import Batcher
+from stillwatch.serve.batch import Batcher, Judged
 from stillwatch.serve.limits import Limits, RefusedError
 from stillwatch.serve.models import Model, open_models
 from stillwatch.serve.wire.asked import Answer, Asked, Reply
@@ -30,8 +29,8 @@ class Watched:
     def __init__(self) -> None:
         self.batches: list[int] = []
 
-    def __call__(self, model: Model, verdict: Verdict) -> None:
-        self.batches.append(len(verdict.score))
+    def __call__(self, judged: Judged) -> None:
+        self.batches.append(len(judged.verdict.score))
 
 
 def rows_of(model: Model, values: list[float]) -> Rows:

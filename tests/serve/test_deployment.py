@@ -124,6 +124,7 @@ def test_the_limits_that_are_named_are_the_defaults() -> None:
     limits = Limits()
     assert rows["body"] == f"{limits.body_bytes >> 20} MB"
     assert rows["rows of a request"] == f"{limits.rows:,}"
+    assert rows["columns of a request, used or not"] == f"{limits.columns:,}"
     assert rows["what a body unfolds to, about"] == f"{limits.decoded_bytes >> 20} MB"
     assert rows["all bodies together"] == f"{limits.held_bytes >> 20} MB"
     assert rows["waiting requests"] == f"{limits.waiting}, of these {limits.waiting_large} large ones"

@@ -218,3 +218,37 @@ def test_row_11_json_that_unfolds_too_far_is_refused_before_it_is_decoded(
     answer = ask("POST", f"/v2/models/mixed/{path}", content=body, headers={"content-type": JSON})
     assert answer.status_code == 413
     assert "unfolds" in answer.json()["error"]
+
+
+@pytest.mark.parametrize("way", [*(way for way in REQUESTS if way != "inputs by place"), "open inference"])
+def test_columns_without_end_are_refused_before_a_table_is_made_of_them(
+    make_ask: Any, rows: pa.Table, way: str
+) -> None:
+    """A column costs kilobytes however short it is: 900,000 in a header of 8 MB once took three gigabytes."""
+    ask = make_ask(limits=Limits(columns=20))
+    for more, status in ((11, 200), (13, 413)):
+        wide = rows.slice(0, 2)
+        for i in range(more):
+            wide = wide.append_column(f"more {i}", pa.array([1.0, 2.0]))
+        if way == "open inference":
+            answer = ask("POST", "/v2/models/mixed/infer", json=inference(wide))
+        else:
+            media, write = REQUESTS[way]
+            answer = ask("POST", NAMED, content=write(wide), headers={"content-type": media})
+        assert answer.status_code == status, answer.text
+        assert status == 200 or "columns came in one request" in answer.json()["error"]
+
+
+def test_keys_that_each_stand_in_one_line_are_cells_of_every_line(make_ask: Any, rows: pa.Table) -> None:
+    ask = make_ask(limits=Limits(decoded_bytes=1 << 20))
+    (row,) = records(rows.slice(0, 1))
+    content = b"\n".join(msgspec.json.encode(row | {f"only {i}": 1}) for i in range(300))
+    answer = ask("POST", NAMED, content=content, headers={"content-type": LINES})
+    assert answer.status_code == 413
+    assert "unfolds" in answer.json()["error"]
+
+
+def test_csv_may_begin_with_blank_lines_and_a_byte_order_mark(ask: Ask, rows: pa.Table) -> None:
+    plain = ask("POST", NAMED, content=csv(rows), headers={"content-type": CSV})
+    odd = ask("POST", NAMED, content=b"\xef\xbb\xbf\n\n" + csv(rows), headers={"content-type": CSV})
+    assert (odd.status_code, odd.text) == (200, plain.text)

@@ -18,7 +18,9 @@ NAMES = {
     "stillwatch_requests", "stillwatch_request_duration_seconds", "stillwatch_rows_scored", "stillwatch_alerts",
     "stillwatch_queue_depth", "stillwatch_inflight_requests", "stillwatch_held_bytes", "stillwatch_rejected",
     "stillwatch_score", "stillwatch_missing_values", "stillwatch_unseen_category", "stillwatch_ignored_columns",
-    "stillwatch_model_info", "stillwatch_model_reload",
+    "stillwatch_model_info", "stillwatch_model_reload", "stillwatch_watched_rows", "stillwatch_drift_rows",
+    "stillwatch_alert_rate", "stillwatch_alert_rate_promised", "stillwatch_drifted", "stillwatch_column_drift_psi",
+    "stillwatch_score_change_evidence", "stillwatch_score_change_alarm",
 }  # fmt: skip
 
 

@@ -219,3 +219,15 @@ def test_the_example_of_the_protocol_is_answered_over_a_socket(served: Process, 
     answer = httpx.post(f"{served.url}/v2/models/mixed/infer", json=body)
     assert answer.status_code == 200
     assert answer.headers["x-request-id"]
+
+
+def test_row_21_a_thread_that_is_stuck_does_not_keep_the_process() -> None:
+    """Python waits for threads at its end; the drain must not."""
+    code = (
+        "import threading, time\n"
+        "from stillwatch.serve.server import leave\n"
+        "threading.Thread(target=time.sleep, args=(60,)).start()\n"
+        "leave(0.1)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], timeout=30, check=False)
+    assert done.returncode == 0

@@ -166,7 +166,7 @@ def distill(
     with progress() as tell, options.chosen_engine(engine, workers, address) as asking:
         if declared is not None:
             declared = declared.with_roles(label=label, known=known, ignore=ignore, key=key)
-        elif start is None:
+        elif start is None or dry_run:
             declared = inspect(
                 source.watched(lambda done, total: tell("inspect", done, total)),
                 label=label,
@@ -177,7 +177,7 @@ def distill(
                 missing=options.missing_tokens(missing),
                 decimal=options.decimal_mark(decimal),
             )
-        if dry_run:
+        if dry_run and declared is not None:
             show_plan(
                 plan(
                     source.watched(lambda done, total: tell("read", done, total)),

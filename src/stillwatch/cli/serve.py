@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from stillwatch.errors import MissingExtraError
+from stillwatch.errors import InputError, MissingExtraError
 
 
 def serve(
@@ -43,6 +43,14 @@ def serve(
     reload_seconds: Annotated[
         float, typer.Option(min=0, help="Between looks at the model folders; 0: only at SIGHUP.")
     ] = 1.0,
+    watch: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Show alerts, reasons and drift live at /watch; what is confirmed there goes to this folder. Needs a token.",
+            show_default="no such page",
+        ),
+    ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="No log line for requests that went well.")] = False,
 ) -> None:
     """Serve models over HTTP: Open Inference Protocol, MLflow's /invocations, Arrow, NDJSON, CSV.
@@ -52,12 +60,14 @@ def serve(
         stillwatch serve model --port 8080
     """
     try:
+        from stillwatch.serve.server import leave
         from stillwatch.serve.server import serve as run
     except ImportError as exc:
         raise MissingExtraError(exc.name or "uvicorn", "serve") from exc
     from stillwatch.serve.access import open_socket, read_token
     from stillwatch.serve.limits import Limits
     from stillwatch.serve.models import open_models
+    from stillwatch.serve.watch.feedback import FeedbackFolder
 
     limits = Limits(
         rows=max_rows,
@@ -70,6 +80,12 @@ def serve(
         drain_seconds=drain_seconds,
     )
     token = read_token(token_file, os.environ)
+    if watch is not None and token is None:
+        raise InputError(
+            "--watch shows values of rows, and no token is set. Set STILLWATCH_TOKEN or --token-file; "
+            "`openssl rand -hex 32` makes one."
+        )
+    feedback = None if watch is None else FeedbackFolder(watch)
     loaded = open_models(models)
     run(
         loaded,
@@ -79,4 +95,6 @@ def serve(
         reload_seconds=reload_seconds,
         linger_seconds=linger_seconds,
         log_requests=not quiet,
+        feedback=feedback,
     )
+    leave()

@@ -8,7 +8,8 @@ import msgspec
 import numpy as np
 
 from stillwatch.calibration.groups import LEAST_ROWS
-from stillwatch.distillation.distill import _read
+from stillwatch.distillation.distill import MOST_ROWS, _read
+from stillwatch.distillation.drawing import Drawing
 from stillwatch.distillation.split import TrainOn, make_split
 from stillwatch.table.read import Source
 from stillwatch.table.schema import Schema
@@ -72,7 +73,9 @@ def plan(
         what `distill` would refuse before it fits anything.
     """
     total = sum(batch.num_rows for batch in source.batches())
-    rows, labels, confirmed, order, values = _read(source, schema, time, calibrate_by, seed)
+    rows, labels, confirmed, order, values = _read(
+        source, schema, time, calibrate_by, Drawing(MOST_ROWS, seed)
+    )
     split = make_split(
         len(rows), labels, train_on, rng=np.random.default_rng(seed), order=order, known=confirmed
     )

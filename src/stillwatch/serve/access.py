@@ -32,6 +32,19 @@ class Token:
         return hmac.compare_digest(given, self._digest) and found is not None
 
 
+def of_another_site(headers: Mapping[bytes, bytes]) -> bool:
+    """Whether a browser sends a request in the name of another site's page.
+
+    Source: "Cross-Origin Resource Forgery" defence by Fetch metadata, as in Go's `http.CrossOriginProtection`; what is no
+    browser sends neither header.
+    """
+    site = headers.get(b"sec-fetch-site")
+    if site is not None:
+        return site not in {b"same-origin", b"none"}
+    origin = headers.get(b"origin")
+    return origin is not None and origin.partition(b"://")[2] != headers.get(b"host")
+
+
 def read_token(file: Path | None, environment: Mapping[str, str]) -> Token | None:
     """The token from a file, or from the environment; never from the command line, which others can read.
 

@@ -19,14 +19,17 @@ from stillwatch import __version__
 from stillwatch.errors import InputError
 from stillwatch.serve import openapi, page
 from stillwatch.serve.access import Token
-from stillwatch.serve.batch import Batcher
+from stillwatch.serve.batch import Batcher, Judged
 from stillwatch.serve.front import NOTE, Front
 from stillwatch.serve.intake import Intake, announced
 from stillwatch.serve.limits import Limits, RefusedError
-from stillwatch.serve.log import Log
+from stillwatch.serve.log import Log, place_of
 from stillwatch.serve.metrics import MEDIA as METRICS
 from stillwatch.serve.metrics import Metrics
 from stillwatch.serve.models import Model, Models
+from stillwatch.serve.watch import page as live
+from stillwatch.serve.watch.feedback import FeedbackFolder
+from stillwatch.serve.watch.monitors import Monitors
 from stillwatch.serve.wire import arrow, dataframe, delimited, lines, open_inference
 from stillwatch.serve.wire.asked import Asked, Head, Reader
 
@@ -48,6 +51,8 @@ class Service:
 
     Attributes
     ----------
+    feedback
+        where confirmations go; None: no live page.
     draining
         whether the end has begun: the service lives, and is not ready.
     """
@@ -55,15 +60,45 @@ class Service:
     models: Models
     limits: Limits
     log: Log
+    feedback: FeedbackFolder | None = None
     intake: Intake = field(init=False)
     batcher: Batcher = field(init=False)
     metrics: Metrics = field(init=False)
+    monitors: Monitors = field(init=False)
+    live: live.LivePage | None = field(init=False, default=None)
     draining: bool = False
 
     def __post_init__(self) -> None:
         self.intake = Intake(self.limits)
         self.metrics = Metrics(self.models, lambda: self.batcher.depth, lambda: self.intake.held)
-        self.batcher = Batcher(self.limits, self.metrics.judged)
+        self.monitors = Monitors(self.models)
+        self.metrics.add(self.monitors)
+        if self.feedback is not None:
+            self.live = live.LivePage(self.models, self.monitors, self.feedback)
+        self.batcher = Batcher(self.limits, self._judged)
+
+    def close(self) -> None:
+        """Wait for no thread."""
+        for each in (self.batcher, self.monitors, self.live):
+            if each is not None:
+                each.close()
+
+    async def refresh(self) -> None:
+        """Bring what is watched up to date; what was known stays where that fails."""
+        try:
+            await self.monitors.refresh()
+        except Exception as exc:
+            self.log.write("watch", error=place_of(exc))
+
+    def _judged(self, judged: Judged) -> None:
+        """Tell those who watch. Nothing that goes wrong with them reaches a client."""
+        try:
+            self.metrics.judged(judged.model, judged.verdict)
+            self.monitors.judged(judged)
+            if self.live is not None:
+                self.live.judged(judged)
+        except Exception as exc:
+            self.log.write("watch", error=place_of(exc))
 
 
 def application(service: Service, token: Token | None) -> ASGIApp:
@@ -89,6 +124,10 @@ def application(service: Service, token: Token | None) -> ASGIApp:
         _route("GET", "/openapi.json", partial(_openapi, service)),
         _route("GET", "/docs", partial(_docs, service)),
     ]
+    if service.live is not None:
+        routes += [_route("GET", path, _file_of_the_page) for path in live.PARTS]
+        routes.append(_route("GET", "/watch/data", partial(_watched, service, service.live)))
+        routes.append(_route("POST", "/watch/feedback", partial(_say, service, service.live)))
     app = Starlette(
         routes=routes,
         exception_handlers={
@@ -100,7 +139,7 @@ def application(service: Service, token: Token | None) -> ASGIApp:
         },
     )
     app.router.redirect_slashes = False
-    return Front(app, service.metrics, service.log, token)
+    return Front(app, service.metrics, service.log, token, live.PARTS if service.live else ())
 
 
 def _scoring(service: Service, reader: Reader | None) -> Handler:
@@ -120,7 +159,7 @@ def _scoring(service: Service, reader: Reader | None) -> Handler:
                 note.rows, note.ignored = len(found.rows), found.ignored
                 return found
 
-            reply = await service.batcher.reply(model, asked, len(body))
+            reply = await service.batcher.reply(model, asked, len(body), note.identity)
         service.metrics.ignored(model.name, note.ignored)
         headers = {
             "x-model-name": model.name,
@@ -190,6 +229,7 @@ async def _model_ready(service: Service, request: Request) -> Response:
 
 
 async def _metrics(service: Service, request: Request) -> Response:
+    await service.refresh()
     return Response(service.metrics.exposition(), media_type=METRICS)
 
 
@@ -199,6 +239,22 @@ async def _openapi(service: Service, request: Request) -> Response:
 
 async def _docs(service: Service, request: Request) -> Response:
     return HTMLResponse(page.docs(service.models, service.limits), headers=page.HEADERS)
+
+
+async def _file_of_the_page(request: Request) -> Response:
+    path = request.url.path
+    return Response(live.part(path), media_type=live.PARTS[path][1], headers=live.HEADERS)
+
+
+async def _watched(service: Service, page: live.LivePage, request: Request) -> Response:
+    await service.refresh()
+    return Response(await page.data(), media_type="application/json", headers=live.HEADERS)
+
+
+async def _say(service: Service, page: live.LivePage, request: Request) -> Response:
+    async with service.intake.body(request) as body:
+        await page.say(body)
+    return _json({"noted": True}, headers=live.HEADERS)
 
 
 def _json(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import NamedTuple
 
 from stillwatch.explain.reasons import Reason
 from stillwatch.scorer import Verdict
@@ -23,7 +24,6 @@ from stillwatch.serve.wire.asked import TOP, Answer, Asked, Reply
 from stillwatch.table.rows import Rows
 
 Read = Callable[[], Asked]
-Watch = Callable[[Model, Verdict], None]
 
 _SLICE = 0.002  # seconds that reading and scoring may keep the loop from its sockets
 _SMALL_BYTES = 65_536
@@ -31,10 +31,39 @@ _SMALL_ROWS = 2_048
 _THREADS = 2
 
 
+class Part(NamedTuple):
+    """One request among the rows that were judged together.
+
+    Attributes
+    ----------
+    origin
+        id of the request.
+    start
+        where its rows begin.
+    """
+
+    asked: Asked
+    origin: str
+    start: int
+
+
+class Judged(NamedTuple):
+    """Rows that one model judged in one call, at its own alert rate."""
+
+    model: Model
+    rows: Rows
+    verdict: Verdict
+    parts: Sequence[Part]
+
+
+Watch = Callable[[Judged], None]
+
+
 @dataclass(frozen=True, eq=False)
 class _Job:
     model: Model
     read: Read
+    origin: str
     until: float
     reply: asyncio.Future[Reply]
 
@@ -45,7 +74,7 @@ class Batcher:
     Parameters
     ----------
     watch
-        told the verdict of every batch, on the event loop.
+        told what was judged, on the event loop.
     """
 
     def __init__(self, limits: Limits, watch: Watch) -> None:
@@ -68,7 +97,7 @@ class Batcher:
         if len(self._waiting) >= self._limits.waiting:
             raise overloaded(f"{len(self._waiting):,} requests wait")
 
-    async def reply(self, model: Model, read: Read, size: int) -> Reply:
+    async def reply(self, model: Model, read: Read, size: int, origin: str = "") -> Reply:
         """Read, score and answer one request.
 
         Parameters
@@ -77,6 +106,8 @@ class Batcher:
             makes the body into rows.
         size
             of the body, in bytes.
+        origin
+            id of the request.
 
         Raises
         ------
@@ -86,7 +117,7 @@ class Batcher:
             what `read` found.
         """
         loop = asyncio.get_running_loop()
-        job = _Job(model, read, loop.time() + self._limits.answer_seconds, loop.create_future())
+        job = _Job(model, read, origin, loop.time() + self._limits.answer_seconds, loop.create_future())
         self.check_room(size)
         if size > _SMALL_BYTES:
             return await self._beside(job)
@@ -138,13 +169,15 @@ class Batcher:
 
     def _score(self, model: Model, jobs: list[tuple[_Job, Asked]]) -> None:
         try:
-            verdict = model.scorer.judge_packed(Rows.concat(asked.rows for _, asked in jobs), model.rate)
-            self._watch(model, verdict)
-            start = 0
+            rows = Rows.concat(asked.rows for _, asked in jobs)
+            verdict = model.scorer.judge_packed(rows, model.rate)
+            parts, start = [], 0
             for job, asked in jobs:
                 stop = start + len(asked.rows)
+                parts.append(Part(asked, job.origin, start))
                 job.reply.set_result(asked.reply(_part(verdict, asked, slice(start, stop))))
                 start = stop
+            self._watch(Judged(model, rows, verdict, parts))
         except Exception as exc:
             for job, _ in jobs:
                 if not job.reply.done():
@@ -166,20 +199,20 @@ class Batcher:
         work = loop.run_in_executor(self._threads, _answer, job, given_up)
         work.add_done_callback(self._left)
         try:
-            reply, verdict = await asyncio.wait_for(asyncio.shield(work), max(0.0, job.until - loop.time()))
+            reply, judged = await asyncio.wait_for(asyncio.shield(work), max(0.0, job.until - loop.time()))
         except TimeoutError:
             given_up.set()
             raise late() from None
-        self._watch(job.model, verdict)
+        self._watch(judged)
         return reply
 
-    def _left(self, work: asyncio.Future[tuple[Reply, Verdict]]) -> None:
+    def _left(self, work: asyncio.Future[tuple[Reply, Judged]]) -> None:
         self._large -= 1
         if not work.cancelled():
             work.exception()  # whoever waited has gone
 
 
-def _answer(job: _Job, given_up: threading.Event) -> tuple[Reply, Verdict]:
+def _answer(job: _Job, given_up: threading.Event) -> tuple[Reply, Judged]:
     """Read, score and answer one request; stop where nobody waits any more."""
     if given_up.is_set():
         raise late()
@@ -188,7 +221,8 @@ def _answer(job: _Job, given_up: threading.Event) -> tuple[Reply, Verdict]:
         raise late()
     verdict = job.model.scorer.judge_packed(asked.rows, job.model.rate)
     reasons = job.model.scorer.explain_packed(asked.rows, TOP) if "reasons" in asked.outputs else ()
-    return asked.reply(_part(verdict, asked, slice(None), reasons)), verdict
+    reply = asked.reply(_part(verdict, asked, slice(None), reasons))
+    return reply, Judged(job.model, asked.rows, verdict, [Part(asked, job.origin, 0)])
 
 
 def _part(verdict: Verdict, asked: Asked, rows: slice, reasons: Sequence[tuple[Reason, ...]] = ()) -> Answer:

@@ -6,18 +6,21 @@ import itertools
 import re
 import secrets
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from stillwatch.serve.access import Token
+from stillwatch.serve.access import Token, of_another_site
 from stillwatch.serve.log import Log, place_of
 from stillwatch.serve.metrics import Metrics
 
 OPEN = frozenset(("/v2/health/live", "/v2/health/ready", "/ping"))
 """Paths that need no token: they tell nothing but that the service is there."""
+
+_READING = frozenset(("GET", "HEAD", "OPTIONS"))
 
 NOTE = "stillwatch.note"
 _ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
@@ -27,6 +30,7 @@ _ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
 class Note:
     """What a route tells about a request, for the log and the metrics; no feature value ever."""
 
+    identity: str = ""
     model: str = ""
     version: str = ""
     rows: int = 0
@@ -40,10 +44,15 @@ class Front:
     ----------
     token
         None: every request may pass.
+    open_too
+        further paths that need none.
     """
 
-    def __init__(self, app: ASGIApp, metrics: Metrics, log: Log, token: Token | None) -> None:
+    def __init__(
+        self, app: ASGIApp, metrics: Metrics, log: Log, token: Token | None, open_too: Iterable[str] = ()
+    ) -> None:
         self._app, self._metrics, self._log, self._token = app, metrics, log, token
+        self._open = OPEN.union(open_too)
         self._ids = (
             f"{prefix}-{number}" for prefix in (secrets.token_hex(4),) for number in itertools.count(1)
         )
@@ -57,7 +66,7 @@ class Front:
         headers = dict(scope["headers"])
         given = headers.get(b"x-request-id", b"")
         identity = given if _ID.fullmatch(given) else next(self._ids).encode()
-        note = scope[NOTE] = Note()
+        note = scope[NOTE] = Note(identity.decode())
         status = 0
 
         async def answer(message: Message) -> None:
@@ -70,15 +79,19 @@ class Front:
         self._metrics.inflight += 1
         problem = None
         try:
-            if (
+            if scope["method"] not in _READING and of_another_site(headers):
+                self._metrics.refused("site")
+                await _refuse(answer, 403, "a page of another site sent this request, which is not taken.")
+            elif (
                 self._token is None
-                or scope["path"] in OPEN
+                or scope["path"] in self._open
                 or self._token.opens(headers.get(b"authorization"))
             ):
                 await self._app(scope, receive, answer)
             else:
                 self._metrics.refused("token")
-                await _unauthorised(answer)
+                said = "the token is missing or wrong. Send it as `Authorization: Bearer TOKEN`."
+                await _refuse(answer, 401, said, (b"www-authenticate", b"Bearer"))
         except Exception as exc:
             problem = place_of(exc)  # the answer has been given; see `app`
         finally:
@@ -86,13 +99,11 @@ class Front:
             seconds = time.perf_counter() - began
             self._metrics.answered(note.model, status, seconds)
             if self._log.requests or status >= 500:
-                self._note_down(scope, identity, note, status, seconds, problem)
+                self._note_down(scope, note, status, seconds, problem)
 
-    def _note_down(
-        self, scope: Scope, identity: bytes, note: Note, status: int, seconds: float, problem: str | None
-    ) -> None:
+    def _note_down(self, scope: Scope, note: Note, status: int, seconds: float, problem: str | None) -> None:
         fields: dict[str, Any] = {
-            "request_id": identity.decode(),
+            "request_id": note.identity,
             "method": scope["method"],
             "path": scope["path"][:200],
             "status": status,
@@ -105,14 +116,12 @@ class Front:
         self._log.write("request", **fields)
 
 
-async def _unauthorised(send: Send) -> None:
-    content = msgspec.json.encode(
-        {"error": "the token is missing or wrong. Send it as `Authorization: Bearer TOKEN`."}
-    )
+async def _refuse(send: Send, status: int, said: str, *headers: tuple[bytes, bytes]) -> None:
+    content = msgspec.json.encode({"error": said})
     head = [
         (b"content-type", b"application/json"),
         (b"content-length", b"%d" % len(content)),
-        (b"www-authenticate", b"Bearer"),
+        *headers,
     ]
-    await send({"type": "http.response.start", "status": 401, "headers": head})
+    await send({"type": "http.response.start", "status": status, "headers": head})
     await send({"type": "http.response.body", "body": content})

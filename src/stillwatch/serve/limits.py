@@ -15,6 +15,8 @@ class Limits:
     ----------
     body_bytes, decoded_bytes, rows
         of one request: its body as sent, what the body unfolds to, and its rows.
+    columns
+        of one request, used or not; a model with more than half as many may have twice its own.
     held_bytes
         of all bodies that are being read or answered.
     waiting
@@ -38,6 +40,7 @@ class Limits:
     body_bytes: int = 8 << 20
     decoded_bytes: int = 128 << 20
     rows: int = 65_536
+    columns: int = 20_000
     held_bytes: int = 128 << 20
     waiting: int = 256
     waiting_large: int = 8
@@ -77,6 +80,16 @@ def too_many_rows(rows: int, limits: Limits) -> RefusedError:
         413,
         f"{rows:,} rows came in one request, at most {limits.rows:,} are taken. Send them in parts.",
         "rows",
+    )
+
+
+def too_many_columns(columns: int, limits: Limits) -> RefusedError:
+    """More columns in one request than allowed, whether the model uses them or not."""
+    return RefusedError(
+        413,
+        f"{columns:,} columns came in one request, at most {limits.columns:,} are taken. "
+        "Leave out those that the model does not use.",
+        "columns",
     )
 
 

@@ -23,7 +23,7 @@ from stillwatch.serve.models import Model, Models
 MEDIA = CONTENT_TYPE_LATEST
 _SECONDS = np.array([0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10])
 _SCORES = np.array([-2.0, -1, -0.5, 0, 0.5, 1, 1.5, 2, 2.5, 3, 4, 5, 7, 10, 20])
-_MOST_COLUMNS = 200  # labels of a model; the others share one
+MOST_COLUMNS = 200  # labels of a model; the others share one
 _OTHERS = "(others)"
 
 
@@ -100,22 +100,26 @@ class Metrics(Collector):
         """Count a look at a changed folder."""
         self._reloads[model, result] += 1
 
+    def add(self, collector: Collector) -> None:
+        """Expose what somebody else knows, too."""
+        self._registry.register(collector)
+
     def exposition(self) -> bytes:
         """The text that Prometheus reads."""
         return bytes(generate_latest(self._registry))
 
     def collect(self) -> Iterator[Any]:
         """The families, as `prometheus_client` asks for them."""
-        yield _counter("requests", "Requests by model and status.", ("model", "code"), self._requests)
+        yield counter("requests", "Requests by model and status.", ("model", "code"), self._requests)
         yield _histogram(
             "request_duration_seconds", "From the head of a request to its answer.", {(): self._seconds}
         )
-        yield _counter("rejected", "Requests refused, by reason.", ("reason",), self._rejected)
+        yield counter("rejected", "Requests refused, by reason.", ("reason",), self._rejected)
         yield _gauge("queue_depth", "Requests that wait to be scored.", self._depth())
         yield _gauge("inflight_requests", "Requests being read or answered.", self.inflight)
         yield _gauge("held_bytes", "Bytes of bodies being read or answered.", self._held())
-        yield _counter("rows_scored", "Rows scored.", ("model",), self._rows)
-        yield _counter("alerts", "Rows above the model's own alert rate.", ("model",), self._alerts)
+        yield counter("rows_scored", "Rows scored.", ("model",), self._rows)
+        yield counter("alerts", "Rows above the model's own alert rate.", ("model",), self._alerts)
         yield _histogram(
             "score",
             "Scores; higher is more abnormal.",
@@ -123,7 +127,7 @@ class Metrics(Collector):
         )
         yield _by_column("missing_values", "Missing values by column.", self._missing)
         yield _by_column("unseen_category", "Categories not seen in training, by column.", self._unseen)
-        yield _counter(
+        yield counter(
             "ignored_columns", "Columns sent that the model does not use.", ("model",), self._ignored
         )
         info = GaugeMetricFamily(
@@ -132,31 +136,40 @@ class Metrics(Collector):
         for model in self._models:
             info.add_metric((model.name, model.version, model.digest), 1)
         yield info
-        yield _counter(
+        yield counter(
             "model_reload", "Looks at a changed model folder, by result.", ("model", "result"), self._reloads
         )
 
 
 def _add(counter: Counter[str], counts: Mapping[str, int]) -> None:
     for column, count in counts.items():
-        counter[column if column in counter or len(counter) < _MOST_COLUMNS else _OTHERS] += count
+        counter[column if column in counter or len(counter) < MOST_COLUMNS else _OTHERS] += count
 
 
-def _label(value: object) -> str:
+def label(value: object) -> str:
     """Text that cannot leave its place in the exposition, nor fill it."""
     return "".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in str(value)[:100])
 
 
-def _counter(name: str, text: str, labels: tuple[str, ...], counts: Mapping[Any, int]) -> CounterMetricFamily:
+def counter(name: str, text: str, labels: tuple[str, ...], counts: Mapping[Any, int]) -> CounterMetricFamily:
+    """A counter; `counts` by label, or by a tuple of them."""
     family = CounterMetricFamily(f"stillwatch_{name}", text, labels=labels)
     for key, count in counts.items():
-        family.add_metric([_label(part) for part in (key if isinstance(key, tuple) else (key,))], count)
+        family.add_metric([label(part) for part in (key if isinstance(key, tuple) else (key,))], count)
     return family
 
 
 def _by_column(name: str, text: str, counts: Mapping[str, Counter[str]]) -> CounterMetricFamily:
     flat = {(model, column): count for model, found in counts.items() for column, count in found.items()}
-    return _counter(name, text, ("model", "column"), flat)
+    return counter(name, text, ("model", "column"), flat)
+
+
+def gauges(name: str, text: str, labels: tuple[str, ...], values: Mapping[Any, float]) -> GaugeMetricFamily:
+    """A gauge with labels; `values` by label, or by a tuple of them."""
+    family = GaugeMetricFamily(f"stillwatch_{name}", text, labels=labels)
+    for key, value in values.items():
+        family.add_metric([label(part) for part in (key if isinstance(key, tuple) else (key,))], value)
+    return family
 
 
 def _gauge(name: str, text: str, value: float) -> GaugeMetricFamily:

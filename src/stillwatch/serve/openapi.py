@@ -28,6 +28,7 @@ _MEANING = {
 _ERRORS = {
     "400": "The request cannot be read, or holds a value that its column cannot.",
     "401": "The token is missing or wrong.",
+    "403": "A browser sent it in the name of another site's page.",
     "404": "There is no such model or version.",
     "408": "The request took too long to arrive.",
     "413": "The request is larger than is taken.",

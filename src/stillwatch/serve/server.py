@@ -9,6 +9,8 @@ import os
 import signal
 import socket
 import sys
+import threading
+import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, cast
@@ -22,6 +24,7 @@ from stillwatch.serve.log import Bridge, Log, place_of
 from stillwatch.serve.models import Models
 from stillwatch.serve.protocol import Connection, sweep
 from stillwatch.serve.reload import Reloader
+from stillwatch.serve.watch.feedback import FeedbackFolder
 
 _SWEEP_TICKS = 5  # of a tenth of a second each
 _SWITCH = 0.0005  # seconds a thread keeps the interpreter while the loop waits for it
@@ -72,7 +75,7 @@ class Server(uvicorn.Server):
         await super().shutdown(sockets)
         sweeping.cancel()
         self._reloader.close()
-        self._service.batcher.close()
+        self._service.close()
         self._service.log.write("ended", forced=self.force_exit)
 
     @contextlib.contextmanager
@@ -111,6 +114,16 @@ class Server(uvicorn.Server):
         self._service.log.write("loop", said=str(context.get("message"))[:200], error=problem)
 
 
+def leave(seconds: float = 1.0) -> None:
+    """End the process where a thread still works on what nobody waits for: Python would wait for it, and the drain has an end."""
+    end = time.monotonic() + seconds
+    for thread in threading.enumerate():
+        if thread is not threading.current_thread() and not thread.daemon:
+            thread.join(max(0.0, end - time.monotonic()))
+            if thread.is_alive():
+                os._exit(0)
+
+
 def serve(
     models: Models,
     listener: socket.socket,
@@ -120,6 +133,7 @@ def serve(
     reload_seconds: float = 1.0,
     linger_seconds: float = 0.0,
     log_requests: bool = True,
+    feedback: FeedbackFolder | None = None,
 ) -> None:
     """Serve models until a signal ends it.
 
@@ -133,11 +147,13 @@ def serve(
         see `Server`.
     log_requests
         whether requests that went well have a log line.
+    feedback
+        where confirmations of the live page go; None: no such page.
     """
     # Not through Python's own stream: at exit it waits for its lock, which a stalled reader may hold.
     stream = open(os.dup(sys.stderr.fileno()), "wb", buffering=0)  # noqa: SIM115 - open until the end
     log = Log(stream, requests=log_requests)
-    service = Service(models, limits, log)
+    service = Service(models, limits, log, feedback)
     config = uvicorn.Config(
         application(service, token),
         http=cast(type[asyncio.Protocol], partial(Connection, limits=limits)),  # uvicorn only calls it

@@ -17,7 +17,7 @@ import pyarrow.types as pt
 from stillwatch.errors import InputError
 from stillwatch.serve.limits import Limits, unfolds_too_far
 from stillwatch.serve.models import Model
-from stillwatch.serve.wire.asked import Answer, Asked, Head, Reply, asked_by_query, check_size
+from stillwatch.serve.wire.asked import Answer, Asked, Head, Reply, asked_by_query, check_columns, check_size
 from stillwatch.serve.wire.messages import refuse_compression
 from stillwatch.table.rows import Rows
 from stillwatch.table.schema import refuse_duplicates
@@ -37,15 +37,16 @@ def read(body: bytes, head: Head, model: Model, limits: Limits) -> Asked:
     rate, outputs = asked_by_query(head, model)
     if not body:
         raise InputError("the body is empty. Send an Arrow IPC stream.")
-    names = {column.name for column in model.columns}
+    names = {column.name for column in model.columns} | set(model.manifest.schema.keys)
     refuse_compression(body)
     try:
         with pa.ipc.open_stream(pa.BufferReader(body)) as stream:
+            check_columns(len(stream.schema), model, limits)
             refuse_duplicates(stream.schema.names)
             used = [field for field in stream.schema if field.name in names]
             for field in used:
                 _check_type(field)
-            parts, rows, size = [], 0, 0
+            parts, kept, rows, size = [], [], 0, 0
             for batch in stream:
                 rows += batch.num_rows
                 check_size(rows, outputs, limits)
@@ -55,12 +56,19 @@ def read(body: bytes, head: Head, model: Model, limits: Limits) -> Asked:
                 if size > limits.decoded_bytes:
                     raise unfolds_too_far(limits)
                 parts.append(model.packer.table(batch, first_row=rows - batch.num_rows + 1))
+                kept.append(batch)
     except (pa.ArrowException, OSError) as exc:
         raise InputError(f"the body is no whole Arrow IPC stream: {str(exc).splitlines()[0][:200]}.") from exc
     if not parts:
         parts.append(model.packer.table(pa.schema(used).empty_table()))
     ignored = len(stream.schema.names) - len(used)
-    return Asked(Rows.concat(parts), ignored, rate, outputs, partial(write, model, outputs))
+    cell = partial(table_cell, pa.Table.from_batches(kept, pa.schema(used)))
+    return Asked(Rows.concat(parts), ignored, rate, outputs, partial(write, model, outputs), cell)
+
+
+def table_cell(table: pa.Table, column: str, row: int) -> Any:
+    """`Cell` of a table."""
+    return table.column(column)[row].as_py() if column in table.column_names else None
 
 
 def write(model: Model, outputs: tuple[str, ...], answer: Answer) -> Reply:

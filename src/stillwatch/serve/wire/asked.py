@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from stillwatch.errors import CalibrationError, InputError
 from stillwatch.explain.reasons import Reason
-from stillwatch.serve.limits import Limits, RefusedError, too_many_rows
+from stillwatch.serve.limits import Limits, RefusedError, too_many_columns, too_many_rows
 from stillwatch.serve.models import Model
 from stillwatch.table.rows import Rows
 from stillwatch.table.values import shown
@@ -57,6 +57,14 @@ class Reply(NamedTuple):
     headers: tuple[tuple[str, str], ...] = ()
 
 
+Cell = Callable[[str, int], Any]
+"""The value that a request has in a column (by name) and row (from 0), whether the model uses the column or not; None: none."""
+
+
+def no_cell(column: str, row: int) -> None:
+    """`Cell` of a request whose columns have no names."""
+
+
 @dataclass(frozen=True)
 class Asked:
     """A request, read.
@@ -73,6 +81,8 @@ class Asked:
         names out of `OUTPUTS`.
     reply
         writes the answer in the format of the request.
+    cell
+        looks up what was sent, such as the key of a row.
     """
 
     rows: Rows
@@ -80,6 +90,7 @@ class Asked:
     rate: float
     outputs: tuple[str, ...]
     reply: Callable[[Answer], Reply]
+    cell: Cell = no_cell
 
 
 class Head(NamedTuple):
@@ -151,6 +162,12 @@ def check_size(rows: int, outputs: tuple[str, ...], limits: Limits) -> None:
             "Score first, and ask for the reasons of the alerts.",
             "rows",
         )
+
+
+def check_columns(columns: int, model: Model, limits: Limits) -> None:
+    """Refuse more columns than are taken, before a table is made of them: each costs kilobytes, however short it is."""
+    if columns > max(limits.columns, 2 * len(model.columns)):
+        raise too_many_columns(columns, limits)
 
 
 def asked_by_query(head: Head, model: Model) -> tuple[float, tuple[str, ...]]:

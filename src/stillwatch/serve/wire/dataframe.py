@@ -21,9 +21,11 @@ from stillwatch.serve.models import Model
 from stillwatch.serve.wire.asked import (
     Answer,
     Asked,
+    Cell,
     Head,
     Reply,
     asked_by_query,
+    check_columns,
     check_size,
     checked_outputs,
     checked_rate,
@@ -75,12 +77,19 @@ def read(body: bytes, head: Head, model: Model, limits: Limits) -> Asked:
         outputs = checked_outputs(_names(asked.params.get("outputs", list(outputs))))
     size = partial(check_size, outputs=outputs, limits=limits)
     if asked.dataframe_split is not None:
+        check_columns(len(asked.dataframe_split.columns), model, limits)
         rows, columns = _split(asked.dataframe_split, model, size)
+        cell: Cell = partial(_split_cell, asked.dataframe_split)
     elif isinstance(asked.inputs, dict):
+        check_columns(len(asked.inputs), model, limits)
         rows, columns = _by_column(asked.inputs, model, size)
+        cell = partial(_column_cell, asked.inputs)
     else:
-        rows, columns = _by_row(asked.dataframe_records or asked.inputs or [], body, model, size)
-    return Asked(rows, max(0, columns - len(model.columns)), rate, outputs, partial(write, model, outputs))
+        given_rows = asked.dataframe_records or asked.inputs or []
+        rows, columns = _by_row(given_rows, body, model, size, limits)
+        cell = partial(_row_cell, given_rows)
+    ignored = max(0, columns - len(model.columns))
+    return Asked(rows, ignored, rate, outputs, partial(write, model, outputs), cell)
 
 
 def write(model: Model, outputs: tuple[str, ...], answer: Answer) -> Reply:
@@ -121,7 +130,7 @@ def _by_column(columns: dict[str, list[Any]], model: Model, size: Any) -> tuple[
     return _table(columns, model), len(columns)
 
 
-def _by_row(rows: list[Any], body: bytes, model: Model, size: Any) -> tuple[Rows, int]:
+def _by_row(rows: list[Any], body: bytes, model: Model, size: Any, limits: Limits) -> tuple[Rows, int]:
     """Objects, or lists in the order of the model's columns."""
     size(len(rows))
     names = [column.name for column in model.columns]
@@ -134,6 +143,7 @@ def _by_row(rows: list[Any], body: bytes, model: Model, size: Any) -> tuple[Rows
                     f"row {at:,} is not a list of {len(names):,} values, one for each column of the model's metadata."
                 )
         return _table(dict(zip(names, map(list, zip(*rows, strict=True)), strict=True)), model), len(names)
+    check_columns(max(map(len, rows)), model, limits)
     refuse_doubled_keys(body, sum(map(len, rows)))
     if len(rows) == 1:
         return model.packer.row(rows[0]), len(rows[0])
@@ -142,6 +152,18 @@ def _by_row(rows: list[Any], body: bytes, model: Model, size: Any) -> tuple[Rows
 
 def _table(columns: dict[str, list[Any]], model: Model) -> Rows:
     return model.packer.table(pa.table({name: column_of(values, name) for name, values in columns.items()}))
+
+
+def _split_cell(split: Split, column: str, row: int) -> Any:
+    return split.data[row][split.columns.index(column)] if column in split.columns else None
+
+
+def _column_cell(columns: dict[str, list[Any]], column: str, row: int) -> Any:
+    return columns[column][row] if column in columns else None
+
+
+def _row_cell(rows: list[Any], column: str, row: int) -> Any:
+    return rows[row].get(column) if isinstance(rows[row], dict) else None
 
 
 def _names(given: Any) -> list[str]:

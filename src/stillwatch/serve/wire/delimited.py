@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from functools import partial
 
 import pyarrow as pa
@@ -10,8 +12,8 @@ import pyarrow.csv as pacsv
 from stillwatch.errors import InputError, TableError
 from stillwatch.serve.limits import Limits
 from stillwatch.serve.models import Model
-from stillwatch.serve.wire.arrow import answered
-from stillwatch.serve.wire.asked import Answer, Asked, Head, Reply, asked_by_query, check_size
+from stillwatch.serve.wire.arrow import answered, table_cell
+from stillwatch.serve.wire.asked import Answer, Asked, Head, Reply, asked_by_query, check_columns, check_size
 from stillwatch.table.schema import refuse_duplicates
 
 MEDIA = "text/csv"
@@ -25,7 +27,7 @@ def read(body: bytes, head: Head, model: Model, limits: Limits) -> Asked:
     if not body.strip():
         raise InputError("the body is empty. Send CSV with a header.")
     check_size(body.count(b"\n") - 1, outputs, limits)
-    table = _table(body, limits)
+    table = _table(body, model, limits)
     check_size(table.num_rows, outputs, limits)
     return Asked(
         model.packer.table(table),
@@ -33,6 +35,7 @@ def read(body: bytes, head: Head, model: Model, limits: Limits) -> Asked:
         rate,
         outputs,
         partial(write, outputs),
+        partial(table_cell, table),
     )
 
 
@@ -45,15 +48,22 @@ def write(outputs: tuple[str, ...], answer: Answer) -> Reply:
     return Reply(sink.getvalue().to_pybytes(), MEDIA)
 
 
-def _table(body: bytes, limits: Limits) -> pa.Table:
+def _table(body: bytes, model: Model, limits: Limits) -> pa.Table:
     try:
-        names = pacsv.open_csv(pa.BufferReader(body), *_options([], limits)).schema.names
+        names = _header(body)
+        check_columns(len(names), model, limits)
         refuse_duplicates(names)
         return pacsv.read_csv(pa.BufferReader(body), *_options(names, limits))
-    except pa.ArrowInvalid as exc:
-        if "Empty CSV" in str(exc):
-            raise InputError("the body holds no CSV. Send a header and rows.") from exc
+    except (pa.ArrowInvalid, csv.Error, UnicodeDecodeError) as exc:
         raise TableError(f"the body is not CSV in UTF-8: {str(exc).splitlines()[0][:200]}") from exc
+
+
+def _header(body: bytes) -> list[str]:
+    """Names of the columns: the first record that is not blank."""
+    for record in csv.reader(io.TextIOWrapper(io.BytesIO(body), "utf-8-sig", newline="")):
+        if record:
+            return record
+    raise InputError("the body holds no CSV. Send a header and rows.")
 
 
 def _options(names: list[str], limits: Limits) -> tuple[object, object, object]:

@@ -9,15 +9,16 @@ import msgspec
 import pyarrow as pa
 
 from stillwatch.errors import InputError
-from stillwatch.serve.limits import Limits
+from stillwatch.serve.limits import Limits, unfolds_too_far
 from stillwatch.serve.models import Model
-from stillwatch.serve.wire.asked import Answer, Asked, Head, Reply, asked_by_query, check_size
+from stillwatch.serve.wire.asked import Answer, Asked, Head, Reply, asked_by_query, check_columns, check_size
 from stillwatch.serve.wire.dataframe import records
 from stillwatch.serve.wire.text import check_unfolding, decoded, refuse_doubled_keys
 from stillwatch.table.memory import column_of
 from stillwatch.table.values import shown
 
 MEDIA = "application/x-ndjson"
+_CELL = 16  # bytes that one value of a table takes while it is made, at least
 
 _decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder()
 _encoder = msgspec.json.Encoder()
@@ -33,13 +34,19 @@ def read(body: bytes, head: Head, model: Model, limits: Limits) -> Asked:
     check_size(len(lines), outputs, limits)
     found = [_record(number, line) for number, line in lines]
     names = dict.fromkeys(name for record in found for name in record)
+    check_columns(len(names), model, limits)
+    if len(names) * len(found) * _CELL > limits.decoded_bytes:  # keys of one line are cells of every line
+        raise unfolds_too_far(limits)
     if len(found) == 1:
         rows = model.packer.row(found[0])
     else:
         rows = model.packer.table(
             pa.table({name: column_of([record.get(name) for record in found], name) for name in names})
         )
-    return Asked(rows, max(0, len(names) - len(model.columns)), rate, outputs, partial(write, outputs))
+    ignored = max(0, len(names) - len(model.columns))
+    return Asked(
+        rows, ignored, rate, outputs, partial(write, outputs), lambda column, row: found[row].get(column)
+    )
 
 
 def write(outputs: tuple[str, ...], answer: Answer) -> Reply:

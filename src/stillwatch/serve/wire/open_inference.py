@@ -24,6 +24,7 @@ from stillwatch.serve.wire.asked import (
     Asked,
     Head,
     Reply,
+    check_columns,
     check_size,
     checked_outputs,
     checked_rate,
@@ -51,6 +52,7 @@ OUTPUT_TYPES = {
     "reasons": "BYTES",
 }
 
+_Columns = dict[str, list[Any] | NDArray[Any]]
 _ONE = ([1], [1, 1])
 _REALS: frozenset[type] = frozenset((float, int, type(None)))
 _TRUTH: frozenset[type] = frozenset((bool, type(None)))
@@ -111,8 +113,12 @@ def read(body: bytes, head: Head, model: Model, limits: Limits) -> Asked:
     outputs = checked_outputs([wanted.name for wanted in asked.outputs or ()])
     if not asked.inputs:
         raise InputError("inputs is empty. Send one input for each column.")
+    check_columns(len(asked.inputs), model, limits)
     row = None if len(tail) else _one_row(asked.inputs)
-    packed = _rows(asked.inputs, tail, outputs, model, limits) if row is None else model.packer.row(row)
+    if row is None:
+        packed, columns = _rows(asked.inputs, tail, outputs, model, limits)
+    else:
+        packed, columns = model.packer.row(row), {name: [value] for name, value in row.items()}
     everywhere = bool(parameters.get("binary_data_output"))
     as_bytes = {
         wanted.name
@@ -126,6 +132,7 @@ def read(body: bytes, head: Head, model: Model, limits: Limits) -> Asked:
         rate=rate,
         outputs=outputs,
         reply=partial(write, model, asked.id, outputs, frozenset(as_bytes), rate),
+        cell=lambda column, at: columns[column][at] if column in columns else None,
     )
 
 
@@ -180,15 +187,15 @@ def _one_row(tensors: list[Tensor]) -> dict[str, Any] | None:
 
 def _rows(
     tensors: list[Tensor], tail: memoryview, outputs: tuple[str, ...], model: Model, limits: Limits
-) -> Rows:
-    """The rows of any request."""
+) -> tuple[Rows, _Columns]:
+    """The rows of any request, and its columns as they came."""
     refuse_duplicates(tensor.name for tensor in tensors)
     rows = _rows_of(tensors)
     check_size(rows, outputs, limits)
     raw = binary.Tail(tail)
-    packed = _packed(tensors, rows, raw, model)
+    found = _packed(tensors, rows, raw, model)
     raw.finish()
-    return packed
+    return found
 
 
 def _rows_of(tensors: list[Tensor]) -> int:
@@ -214,10 +221,10 @@ def _rows_of(tensors: list[Tensor]) -> int:
     return rows
 
 
-def _packed(tensors: list[Tensor], rows: int, tail: binary.Tail, model: Model) -> Rows:
+def _packed(tensors: list[Tensor], rows: int, tail: binary.Tail, model: Model) -> tuple[Rows, _Columns]:
     if len(tensors) == 1 and _is_packed(tensors[0], model):
-        return _pack_matrix(tensors[0], tail, model)
-    columns = {}
+        return _pack_matrix(tensors[0], tail, model), {}
+    columns: _Columns = {}
     for tensor in tensors:
         if len(tensor.shape) == 2 and tensor.shape[1] != 1:
             raise InputError(
@@ -226,8 +233,9 @@ def _packed(tensors: list[Tensor], rows: int, tail: binary.Tail, model: Model) -
             )
         columns[tensor.name] = _values(tensor, tail)
     if rows == 1:
-        return model.packer.row({name: values[0] for name, values in columns.items()})
-    return model.packer.table(pa.table({name: _column(name, values) for name, values in columns.items()}))
+        return model.packer.row({name: values[0] for name, values in columns.items()}), columns
+    table = pa.table({name: _column(name, values) for name, values in columns.items()})
+    return model.packer.table(table), columns
 
 
 def _is_packed(tensor: Tensor, model: Model) -> bool:
