@@ -19,7 +19,7 @@ from stillwatch.artifact.manifest import Golden, Manifest
 from stillwatch.artifact.parity import TOLERANCE, disagreement, golden_scores, open_session, run_session
 from stillwatch.calibration.conformal import calibrate, finest_rate
 from stillwatch.calibration.groups import LEAST_ROWS, Groups, calibrate_groups
-from stillwatch.distillation.drawing import Drawing
+from stillwatch.distillation.drawing import MOST_ROWS, Drawing, read_rows
 from stillwatch.distillation.extras import check_extras
 from stillwatch.distillation.fit import Fitted, Progress, fit_all
 from stillwatch.distillation.golden import golden_rows
@@ -29,7 +29,7 @@ from stillwatch.distillation.search import Budget, Capacity
 from stillwatch.distillation.split import Split, TrainOn, make_split
 from stillwatch.distillation.start import STATE, Start, begin
 from stillwatch.drift.sketch import Sketches, sketch_columns, sketch_scores
-from stillwatch.errors import InputError, SchemaError, StudentError
+from stillwatch.errors import InputError, StudentError
 from stillwatch.evaluation.fidelity import fidelity
 from stillwatch.evaluation.health import HealthFacts, teacher_notes
 from stillwatch.evaluation.quality import quality
@@ -42,13 +42,12 @@ from stillwatch.scorer import Scorer
 from stillwatch.students.protocol import Student
 from stillwatch.students.resolve import resolve_student
 from stillwatch.students.sizes import choices
-from stillwatch.table.pack import Packer, Rows, packer_of
+from stillwatch.table.pack import Rows
 from stillwatch.table.read import Source, open_source
 from stillwatch.table.schema import Schema, infer_schema
 from stillwatch.teachers.protocol import Regime, Teacher
 from stillwatch.teachers.resolve import resolve_teacher
 
-MOST_ROWS = 200_000  # a larger table is sampled uniformly
 MOST_EVALUATED = 20_000
 
 
@@ -165,7 +164,7 @@ def distill(
     if begun is not None:
         schema = begun.schema_for(source.names, schema)
     schema = _schema(source.through(drawing.watch), schema, label, known, ignore, key)
-    rows, labels, confirmed, order, groups = _read(source, schema, time, calibrate_by, drawing)
+    rows, labels, confirmed, order, groups = read_rows(source, schema, time, calibrate_by, drawing)
     reading = perf_counter() - began
 
     split = make_split(
@@ -254,48 +253,6 @@ def _schema(
     if schema is None:
         return infer_schema(source, label=label, known=known, ignore=ignore, key=key)
     return schema.with_roles(label=label, known=known, ignore=ignore, key=key)
-
-
-def _read(
-    source: Source, schema: Schema, time: str | None, by: str | None, drawing: Drawing
-) -> tuple[
-    Rows,
-    NDArray[np.float64] | None,
-    NDArray[np.float64] | None,
-    NDArray[Any] | None,
-    NDArray[np.object_] | None,
-]:
-    """At most `MOST_ROWS` rows, confirmed anomalies first: labels, what is known, when they happened, their groups, or None."""
-    clock = None if time is None else _clock(schema, time)
-    group = None if by is None else packer_of(schema, by, "category")
-    packer = Packer(schema)
-    first = None if schema.known is None else lambda batch: packer.known(batch) == 1
-    table = drawing.table(source, first)
-    labels = None if schema.label is None else packer.label(table)
-    return (
-        packer.table(table),
-        labels,
-        None if schema.known is None else packer.known(table),
-        None if clock is None else _order(clock.table(table)),
-        None if group is None else group.table(table).texts[:, 0],
-    )
-
-
-def _clock(schema: Schema, time: str) -> Packer:
-    """Reads the column that tells when a row happened, whatever its role."""
-    packer = packer_of(schema, time)
-    (column,) = packer.schema.columns
-    if column.kind not in {"timestamp", "number"}:
-        raise SchemaError(
-            f"time={time!r}: the column is of kind {column.kind} ({column.reason}); expected a timestamp or a number. "
-            "Declare its kind, or name another column."
-        )
-    return packer
-
-
-def _order(when: Rows) -> NDArray[Any]:
-    """(n,) when rows happened; those without a time count as the oldest."""
-    return when.times[:, 0] if when.times.shape[1] else np.nan_to_num(when.numbers[:, 0], nan=-np.inf)
 
 
 def _evaluate(

@@ -8,8 +8,7 @@ import msgspec
 import numpy as np
 
 from stillwatch.calibration.groups import LEAST_ROWS
-from stillwatch.distillation.distill import MOST_ROWS, _read
-from stillwatch.distillation.drawing import Drawing
+from stillwatch.distillation.drawing import MOST_ROWS, Drawing, read_rows
 from stillwatch.distillation.split import TrainOn, make_split
 from stillwatch.table.read import Source
 from stillwatch.table.schema import Schema
@@ -73,7 +72,7 @@ def plan(
         what `distill` would refuse before it fits anything.
     """
     total = sum(batch.num_rows for batch in source.batches())
-    rows, labels, confirmed, order, values = _read(
+    rows, labels, confirmed, order, values = read_rows(
         source, schema, time, calibrate_by, Drawing(MOST_ROWS, seed)
     )
     split = make_split(
