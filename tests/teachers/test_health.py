@@ -11,6 +11,7 @@ from stillwatch.errors import TeacherError
 from stillwatch.evaluation.health import HealthFacts, teacher_notes
 from stillwatch.teachers import fit_teacher, resolve_teacher
 from stillwatch.teachers.health import Health
+from stillwatch.teachers.sklearn import KNN
 
 
 def health(spec: Any, x: Any, regime: Any = "all") -> Health:
@@ -129,3 +130,11 @@ def test_hardly_any_rows(rows: str, rng: np.random.Generator) -> None:
 def test_it_is_computed_once(normal: Any) -> None:
     fitted = fit_teacher(resolve_teacher("knn", regime="all"), normal, seed=0)
     assert fitted.health is fitted.health
+
+
+def test_stability_is_asked_about_rows_that_neither_sample_holds(rng: np.random.Generator) -> None:
+    """One nearest neighbour finds its own rows at distance 0, so it would contradict itself about them."""
+    x = (rng.normal(size=(300, 4)) * [1, 1, 3, 3]).astype(np.float32)
+    found = fit_teacher(KNN(k=1), x, seed=0).health
+    assert found.stability is not None
+    assert found.stability > 0.4
