@@ -77,7 +77,10 @@ def main() -> None:
     paths = sets(data_folder(options.data))
     if options.quick:
         paths = [path for path in paths if path.stat().st_size < 100_000]
-    log = Log("fidelity", ("set", "asked", "regime", "seed"), quick=options.quick)
+    # The headline stands in fidelity.json; every other teacher and regime in a file of its own.
+    headline = (options.teacher, options.regime) == ("knn", "clean")
+    name = "fidelity" if headline else f"fidelity_{options.teacher.replace(':', '_')}_{options.regime}"
+    log = Log(name, ("set", "asked", "regime", "seed"), quick=options.quick)
     for seed in range(options.seeds):
         for path in paths:
             key = {"set": path.stem, "asked": options.teacher, "regime": options.regime, "seed": seed}
