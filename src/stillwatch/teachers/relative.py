@@ -12,7 +12,7 @@ from stillwatch.teachers.protocol import Matrix, Scores
 from stillwatch.teachers.recipe import write_recipe
 from stillwatch.teachers.sample import uniform_sample
 
-_LEAST = 0.1  # of the mean distance: among twins no ratio is without bound
+_LEAST = 1.0  # of the mean distance: among twins a ratio tells little, and no student can follow it
 
 
 @dataclass
