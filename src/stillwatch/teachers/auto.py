@@ -22,7 +22,7 @@ from stillwatch.teachers.scale import fit_scale
 from stillwatch.teachers.sklearn import GMM, KNN, IsolationForest
 
 WEIGHTS: dict[Regime, tuple[float, ...]] = {
-    "normal": (0.25, 0.75, 0.5, 0.5, 0.5),
+    "normal": (0.5, 1.0, 0.5, 0.5, 0.5),
     "all": (0.5, 1.0, 1.0, 0.5, 0.5),
 }
 """Of the forest, distances, a coarse mixture, a fine one, and relative distances (decision 6)."""
