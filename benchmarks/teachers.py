@@ -33,7 +33,7 @@ from stillwatch.table.pack import Packer
 from stillwatch.table.read import open_source
 from stillwatch.table.schema import infer_schema
 from stillwatch.teachers import Regime, ask, fit_teacher, resolve_teacher
-from stillwatch.teachers.auto import Auto
+from stillwatch.teachers.auto import WEIGHTS, Auto
 from stillwatch.teachers.known import Known
 
 PEERS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -54,6 +54,12 @@ PEERS: dict[str, tuple[str, dict[str, Any]]] = {
 RIVALS = ("IForest", "KNN mean", "MCD", "CBLOF")  # regret is measured against the best of these, set by set
 SEEDED = {"IForest", "MCD", "CBLOF", "GMM", "INNE"}
 
+
+def without(regime: Regime, *members: int) -> Auto:
+    """The automatic teacher, less some of its members."""
+    return Auto(regime, weights=tuple(0.0 if i in members else w for i, w in enumerate(WEIGHTS[regime])))
+
+
 # Settings of the automatic teacher among which `--nested` chooses; each makes an unfitted teacher from the regime.
 CANDIDATES: dict[str, Callable[[Regime], Any]] = {
     "auto": lambda regime: "auto",
@@ -61,10 +67,10 @@ CANDIDATES: dict[str, Callable[[Regime], Any]] = {
     "auto, 20 % aside": lambda regime: Auto(regime, set_aside=0.2),
     "auto, 40 % aside": lambda regime: Auto(regime, set_aside=0.4),
     "auto, equal weights": lambda regime: Auto(regime, weights=(1.0,) * 5),
-    "auto, no forest": lambda regime: Auto(regime, weights=(0.0, 1.0, 0.5, 0.5, 1.0)),
-    "auto, no mixtures": lambda regime: Auto(regime, weights=(0.5, 1.0, 0.0, 0.0, 1.0)),
-    "auto, no distances": lambda regime: Auto(regime, weights=(0.5, 0.0, 0.5, 0.5, 1.0)),
-    "auto, no relative distances": lambda regime: Auto(regime, weights=(0.5, 1.0, 0.5, 0.5, 0.0)),
+    "auto, no forest": lambda regime: without(regime, 0),
+    "auto, no mixtures": lambda regime: without(regime, 2, 3),
+    "auto, no distances": lambda regime: without(regime, 1),
+    "auto, no relative distances": lambda regime: without(regime, 4),
 }
 
 SOURCES = Path(stillwatch.__file__).parent
