@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pyarrow.csv as pacsv
 import pytest
 
 from stillwatch.artifact.manifest import MODEL, REPORT_JSON
@@ -50,6 +51,18 @@ def test_a_model_is_started_from(searched: Path, fresh: Path, invoke: Run, tmp_p
     other = invoke("distill", fresh, "--teacher", "knn", "--start", searched, "-o", tmp_path / "other")
     assert other.code != 0
     assert_one_message(other, "learnt from the teacher 'isolation_forest'")
+
+
+def test_a_dry_run_reads_the_table_as_the_model_to_start_from_does(
+    searched: Path, fresh: Path, invoke: Run, tmp_path: Path
+) -> None:
+    arguments = ("--teacher", "isolation_forest", "--start", searched, "--dry-run", "-o", tmp_path / "next")
+    done = invoke("distill", fresh, *arguments)
+    assert done.code == 0, done.err
+    narrow = tmp_path / "narrow.csv"
+    pacsv.write_csv(pacsv.read_csv(fresh).drop_columns(["amount"]), narrow)
+    assert_one_message(invoke("distill", narrow, *arguments), "amount")
+    assert not (tmp_path / "next").exists()
 
 
 @pytest.mark.parametrize(

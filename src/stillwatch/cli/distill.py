@@ -138,6 +138,7 @@ def distill(
     from stillwatch.distillation.distill import distill as run
     from stillwatch.distillation.extras import check_extras
     from stillwatch.distillation.plan import plan
+    from stillwatch.distillation.start import begin
     from stillwatch.evaluation.terminal import render_text
     from stillwatch.students.resolve import resolve_student
     from stillwatch.table.feedback import KNOWN, join_feedback
@@ -166,7 +167,7 @@ def distill(
     with progress() as tell, options.chosen_engine(engine, workers, address) as asking:
         if declared is not None:
             declared = declared.with_roles(label=label, known=known, ignore=ignore, key=key)
-        elif start is None or dry_run:
+        elif start is None:
             declared = inspect(
                 source.watched(lambda done, total: tell("inspect", done, total)),
                 label=label,
@@ -177,7 +178,10 @@ def distill(
                 missing=options.missing_tokens(missing),
                 decimal=options.decimal_mark(decimal),
             )
-        if dry_run and declared is not None:
+        if dry_run:
+            if declared is None:
+                kept = begin(start, student).schema_for(source.names, None)
+                declared = kept.with_roles(label=label, known=known, ignore=ignore, key=key)
             show_plan(
                 plan(
                     source.watched(lambda done, total: tell("read", done, total)),
