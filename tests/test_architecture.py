@@ -47,6 +47,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "students",
         "table",
         "teachers",
+        "training",
         "__version__",
     },
     "networks": BASE

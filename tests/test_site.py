@@ -30,9 +30,8 @@ BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 # The pages show the defaults; here a student trains for seconds, not for a minute, and its teacher is asked less.
 QUICK = """
-import stillwatch.knowledge.make as make, stillwatch.students.auto as auto, stillwatch.students.lesson as lesson
+import stillwatch.knowledge.make as make, stillwatch.students.lesson as lesson
 make.MOST_SYNTHETIC, lesson.default_steps = 3_000, lambda rows: 60
-vars(auto).update(_TRIAL=30)
 """
 SHELL = """
 def run_shell(text):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 from collections.abc import Iterable
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -21,7 +23,7 @@ from stillwatch.calibration.conformal import calibrate, finest_rate
 from stillwatch.calibration.groups import LEAST_ROWS, Groups, calibrate_groups
 from stillwatch.distillation.drawing import MOST_ROWS, Drawing, read_rows
 from stillwatch.distillation.extras import check_extras
-from stillwatch.distillation.fit import Fitted, Progress, fit_all
+from stillwatch.distillation.fit import Fitted, Progress, asked_share, prepare, train
 from stillwatch.distillation.golden import golden_rows
 from stillwatch.distillation.leak import leaking_columns
 from stillwatch.distillation.result import Distillation, Evaluated
@@ -47,6 +49,7 @@ from stillwatch.table.read import Source, open_source
 from stillwatch.table.schema import Schema, infer_schema
 from stillwatch.teachers.protocol import Regime, Teacher
 from stillwatch.teachers.resolve import resolve_teacher
+from stillwatch.training.together import together
 
 MOST_EVALUATED = 20_000
 
@@ -171,18 +174,19 @@ def distill(
         len(rows), labels, train_on, rng=np.random.default_rng(seed), order=order, known=confirmed
     )
     fit = rows.take(split.fit)
-    fitted = fit_all(
+    prepared = prepare(
         fit,
         schema,
         wanted_teacher,
-        wanted_student,
         seed=seed,
         start=begun,
+        asked=asked_share(wanted_student),
         known=None if confirmed is None else confirmed[split.fit],
         cache=cache,
         map=map,
         progress=progress,
     )
+    fitted = train(prepared, wanted_student, seed=seed, progress=progress)
 
     began = perf_counter()
     evaluated = _evaluate(
@@ -272,17 +276,21 @@ def _evaluate(
     With too few rows to set some aside, each fold is scored by a teacher and a student of the same family fitted on the others.
     """
     schema = fitted.features.schema
-    judged, soft, scores = [], [], []
-    for number, fold in enumerate(split.folds):
+    judged, soft, scores, folds = [], [], [], []
+    for number, left_out in enumerate(split.folds):
         progress("cross-fit", number, len(split.folds))
-        rest = np.setdiff1d(split.fit, fold, assume_unique=True)
+        rest = np.setdiff1d(split.fit, left_out, assume_unique=True)
         known = None if confirmed is None else confirmed[rest]
-        # Never from the student to go on from: it may have seen this fold.
-        apart = fit_all(rows.take(rest), schema, teacher, fitted.student, seed=seed, start=start, known=known)
-        judged.append(fold)
-        soft.append(apart.soften(apart.teacher_score(rows.take(fold))))
-        scores.append(apart.student_score(rows.take(fold)))
-        progress("cross-fit", number + 1, len(split.folds))
+        folds.append(prepare(rows.take(rest), schema, teacher, seed=seed, start=start, known=known))
+    # Never from the student to go on from: it may have seen a fold.
+    fit = [partial(copy.copy(fitted.student).fit, fold.knowledge, seed=seed) for fold in folds]
+    for left_out, fold, student in zip(split.folds, folds, together(fit), strict=True):
+        apart = fold.learnt(student, 0)
+        judged.append(left_out)
+        soft.append(apart.soften(apart.teacher_score(rows.take(left_out))))
+        scores.append(apart.student_score(rows.take(left_out)))
+    if split.folds:
+        progress("cross-fit", len(split.folds), len(split.folds))
     calibrating = len(split.calibration) + sum(len(fold) for fold in split.folds)
     aside = np.concatenate([split.calibration, split.others])
     if len(aside):

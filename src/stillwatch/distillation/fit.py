@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 
@@ -71,38 +72,49 @@ def write_graph(features: Features, student: Student) -> bytes:
     return graph.finish(score if guard is None else graph.add("Add", score, guard))
 
 
-def fit_all(
+@dataclass(frozen=True)
+class Prepared:
+    """All that stands before a student is trained, and what each step took in seconds."""
+
+    rows: Rows
+    schema: Schema
+    features: Features
+    code: Code
+    asker: Asker
+    knowledge: Knowledge
+    seconds: dict[str, float]
+
+    def learnt(self, student: Student, seconds: float, search: Search | None = None) -> Fitted:
+        """The end of the way: with the student that took so many seconds."""
+        spent = {**self.seconds, "train student": seconds}
+        return Fitted(self.features, self.asker, self.knowledge, student, spent, search)
+
+
+def prepare(
     rows: Rows,
     schema: Schema,
     teacher: Teacher,
-    student: Learner | Capacity,
     *,
     seed: int,
     start: Start | None = None,
+    asked: float = 1,
     known: NDArray[np.float64] | None = None,
     cache: str | Path | None = None,
     map: Map | None = None,
     progress: Progress | None = None,
-) -> Fitted:
-    """Fit every step, one after the other; data flows one way.
+) -> Prepared:
+    """Fit features and teacher, and ask; data flows one way.
 
-    With `start` the features and the scale of the scores are those of an earlier model, and less is asked for a student that goes
-    on from there. `known` is (n,) 1 = confirmed anomaly, 0 = confirmed normal, NaN = not known; None, or without a confirmed
-    anomaly: unused.
+    With `start` the features and the scale of the scores are those of an earlier model. `asked` is the share of the usual rows
+    that the teacher is asked about. `known` is (n,) 1 = confirmed anomaly, 0 = confirmed normal, NaN = not known; None, or
+    without a confirmed anomaly: unused.
     """
     seconds: dict[str, float] = {}
-
-    def timed(step: str, began: float) -> None:
-        seconds[step] = perf_counter() - began
-
-    def tell(step: str) -> Callable[[int, int], None] | None:
-        return None if progress is None else lambda done, total: progress(step, done, total)
-
     began = perf_counter()
     features = fit_features(rows, schema) if start is None else replace(start.features, schema=schema)
     code = features.encode(rows)
     x = features.assemble(code)
-    timed("features", began)
+    seconds["features"] = perf_counter() - began
 
     began = perf_counter()
     if progress is not None:
@@ -115,10 +127,11 @@ def fit_all(
     own = training_scores(fitted, x, seed=seed)
     if progress is not None:
         progress("fit teacher", 1, 1)
-    timed("fit teacher", began)
+    seconds["fit teacher"] = perf_counter() - began
 
     began = perf_counter()
-    asker = Asker(fitted, x, cache=cache, map=map, progress=tell("ask teacher"))
+    tell = None if progress is None else partial(progress, "ask teacher")
+    asker = Asker(fitted, x, cache=cache, map=map, progress=tell)
     knowledge = make_knowledge(
         asker,
         features,
@@ -126,31 +139,42 @@ def fit_all(
         own,
         seed=seed,
         softener=None if start is None else start.softener,
-        asked=_WARM_SHARE if getattr(student, "warm", False) else 1,
+        asked=asked,
     )
-    timed("ask teacher", began)
+    seconds["ask teacher"] = perf_counter() - began
+    return Prepared(rows, schema, features, code, asker, knowledge, seconds)
 
+
+def train(
+    prepared: Prepared, student: Learner | Capacity, *, seed: int, progress: Progress | None = None
+) -> Fitted:
+    """Train a student, or search for one."""
     began = perf_counter()
-    told, found = tell("train student"), None
+    tell = None if progress is None else partial(progress, "train student")
     if isinstance(student, Capacity):
+        rows, features, knowledge = prepared.rows, prepared.features, prepared.knowledge
         learnt, found = search(
             student,
             knowledge,
-            examine(asker, features, code, knowledge, seed=seed),
+            examine(prepared.asker, features, prepared.code, knowledge, seed=seed),
             export=lambda tried: write_graph(features, tried),
-            latencies=lambda models: latencies(models, rows, features.layout, schema),
+            latencies=lambda models: latencies(models, rows, features.layout, prepared.schema),
             seed=seed,
-            progress=told,
+            progress=tell,
         )
-    else:
-        # A copy: one description of a student may be fitted many times, on folds for instance.
-        learnt = copy.copy(student).fit(
-            knowledge,
-            seed=seed,
-            progress=None if told is None else lambda step, steps, best: told(step, steps),
-        )
-    timed("train student", began)
-    return Fitted(features, asker, knowledge, learnt, seconds, found)
+        return prepared.learnt(learnt, perf_counter() - began, found)
+    # A copy: one description of a student may be fitted many times, on folds for instance.
+    learnt = copy.copy(student).fit(
+        prepared.knowledge,
+        seed=seed,
+        progress=None if tell is None else lambda step, steps, best: tell(step, steps),
+    )
+    return prepared.learnt(learnt, perf_counter() - began)
+
+
+def asked_share(student: Learner | Capacity) -> float:
+    """Share of the usual rows that the teacher is asked about: fewer for a student that has seen such rows before."""
+    return _WARM_SHARE if getattr(student, "warm", False) else 1
 
 
 def examine(asker: Asker, features: Features, code: Code, knowledge: Knowledge, *, seed: int) -> Exam:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 
 from stillwatch.evaluation.fidelity import spearman
@@ -9,25 +11,25 @@ from stillwatch.knowledge.knowledge import TRAIN, Knowledge
 from stillwatch.students.mlp import MLP
 from stillwatch.students.protocol import Progress, Student
 from stillwatch.students.prototypes import Prototypes
+from stillwatch.training.together import together
 
-_TRIAL = 1_000
 _FEWEST_ROWS = 5_000
 
 
 class Auto:
-    """Try each family for a while, and train the better one in full.
+    """Train each family side by side, and keep the better one.
 
     Points suit teachers that measure distances (neighbours, and what contains them), layers of ReLU those that do not
     (forests, mixtures). Which one a teacher is, its answers tell.
     """
 
     def fit(self, knowledge: Knowledge, *, seed: int, progress: Progress | None = None) -> Student:
-        """Choose and train; what comes back is the student of the chosen family."""
+        """Train and choose; what comes back is the student of the chosen family."""
         if int((~knowledge.held_out).sum()) < _FEWEST_ROWS:  # a tiny table is spared the time
             return MLP().fit(knowledge, seed=seed, progress=progress)
-        tried = [family(steps=_TRIAL).fit(knowledge, seed=seed) for family in (MLP, Prototypes)]
-        best = max(tried, key=lambda student: agreement(student, knowledge))
-        return type(best)().fit(knowledge, seed=seed, progress=progress)
+        families: tuple[Student, ...] = (MLP(), Prototypes())
+        trained = together([partial(family.fit, knowledge, seed=seed) for family in families], progress)
+        return max(trained, key=lambda student: agreement(student, knowledge))
 
 
 def agreement(student: Student, knowledge: Knowledge) -> float:

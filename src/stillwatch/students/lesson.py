@@ -84,11 +84,15 @@ class Lesson:
 
 
 def dense_layers(widths: tuple[int, ...], *, seed: int) -> list[nn.Linear]:
-    """Layers of these widths with weights drawn by `seed` and no bias; the global generator is left alone."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        layers = [nn.Linear(a, b) for a, b in pairwise(widths)]
+    """Layers of these widths, weights drawn by `seed` as PyTorch draws them and no bias; the global generator is left alone."""
+    generator = torch.Generator().manual_seed(seed)
+    layers: list[nn.Linear] = [
+        nn.utils.skip_init(nn.Linear, a, b)  # type: ignore[no-untyped-call]
+        for a, b in pairwise(widths)
+    ]
     for layer in layers:
+        reach = layer.in_features**-0.5
+        nn.init.uniform_(layer.weight, -reach, reach, generator=generator)
         nn.init.zeros_(layer.bias)
     return layers
 

@@ -1,0 +1,69 @@
+"""Several trainings side by side, each on a core of its own.
+
+Training a small student keeps one core busy and no more, so a second one beside it costs next to no time. Each has its own random
+numbers and its own thread, so the results are those of training one after the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from threading import Event
+from typing import TypeVar
+
+Result = TypeVar("Result")
+Progress = Callable[[int, int, float], None]
+_EVERY = 0.1  # seconds between two looks at how far they are
+
+
+def together(jobs: Sequence[Callable[..., Result]], progress: Progress | None = None) -> list[Result]:
+    """Run jobs side by side and return what each gave, in order.
+
+    Parameters
+    ----------
+    jobs
+        functions of `progress`, which they call with (step, steps, best) now and then.
+    progress
+        called in this thread with what the job that is furthest behind said last.
+
+    Raises
+    ------
+    Exception
+        what a job, or `progress`, raised first; the others then end at their next call of `progress`.
+    """
+    stop = Event()
+    said: list[tuple[int, int, float]] = [(0, 1, 0.0) for _ in jobs]
+
+    def run(number: int) -> Result:
+        def tell(step: int, steps: int, best: float) -> None:
+            said[number] = step, steps, best
+            if stop.is_set():
+                raise _StopError
+
+        return jobs[number](progress=tell)
+
+    with ThreadPoolExecutor(max(1, len(jobs))) as pool:
+        try:
+            running = [pool.submit(run, number) for number in range(len(jobs))]
+            told = 0
+            while wait(running, timeout=_EVERY, return_when=FIRST_EXCEPTION).not_done:
+                if any(job.done() and job.exception() for job in running):
+                    break
+                step, steps, best = min(said, key=lambda now: now[0] / now[1])
+                if progress is not None and step > told:
+                    progress(step, steps, best)
+                    told = step
+            return _results(running)
+        finally:
+            stop.set()
+
+
+class _StopError(Exception):
+    """Another job failed, or the caller gave up."""
+
+
+def _results(running: list[Future[Result]]) -> list[Result]:
+    failed = [job.exception() for job in running if job.done() and job.exception() is not None]
+    if failed and failed[0] is not None:
+        raise failed[0]
+    return [job.result() for job in running]

@@ -1,0 +1,71 @@
+"""Trainings side by side."""
+
+from __future__ import annotations
+
+from functools import partial
+from threading import Event
+
+import pytest
+from stillwatch.training.together import Progress, together
+
+PATIENCE = 20  # seconds that nothing here comes near
+
+
+def test_results_come_in_the_order_of_the_jobs_that_ran_side_by_side() -> None:
+    met = [Event(), Event()]
+
+    def job(number: int, *, progress: Progress) -> int:
+        met[number].set()
+        assert met[1 - number].wait(PATIENCE)  # the other must have begun, too
+        return number
+
+    assert together([partial(job, 0), partial(job, 1)]) == [0, 1]
+
+
+def test_no_jobs_give_no_results() -> None:
+    assert together([]) == []
+
+
+def endless(*, progress: Progress) -> None:
+    rest = Event()
+    for step in range(10_000):
+        progress(step, 10_000, 0.0)
+        rest.wait(PATIENCE / 10_000)
+    raise AssertionError("nobody stopped this job")
+
+
+def failing(*, progress: Progress) -> None:
+    raise ValueError("the loss is not finite")
+
+
+@pytest.mark.parametrize("jobs", [[failing, endless], [endless, failing]])
+def test_a_job_that_fails_ends_the_others_and_its_error_is_raised(jobs: list[object]) -> None:
+    with pytest.raises(ValueError, match="not finite"):
+        together(jobs)  # type: ignore[arg-type]
+
+
+def test_a_caller_who_gives_up_ends_them_all() -> None:
+    def give_up(step: int, steps: int, best: float) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        together([endless, endless], give_up)
+
+
+def test_progress_is_of_the_job_that_is_furthest_behind() -> None:
+    heard, enough = [], Event()
+
+    def quick(*, progress: Progress) -> None:
+        progress(9, 10, 0.9)
+        assert enough.wait(PATIENCE)
+
+    def slow(*, progress: Progress) -> None:
+        progress(2, 10, 0.2)
+        assert enough.wait(PATIENCE)
+
+    def listen(step: int, steps: int, best: float) -> None:
+        heard.append((step, steps, best))
+        enough.set()
+
+    together([quick, slow], listen)
+    assert heard == [(2, 10, 0.2)]
