@@ -6,6 +6,7 @@ from functools import partial
 from threading import Event
 
 import pytest
+
 from stillwatch.training.together import Progress, together
 
 PATIENCE = 20  # seconds that nothing here comes near
