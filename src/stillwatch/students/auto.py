@@ -13,8 +13,6 @@ from stillwatch.students.protocol import Progress, Student
 from stillwatch.students.prototypes import Prototypes
 from stillwatch.training.together import together
 
-_FEWEST_ROWS = 5_000
-
 
 class Auto:
     """Train each family side by side, and keep the better one.
@@ -25,8 +23,6 @@ class Auto:
 
     def fit(self, knowledge: Knowledge, *, seed: int, progress: Progress | None = None) -> Student:
         """Train and choose; what comes back is the student of the chosen family."""
-        if int((~knowledge.held_out).sum()) < _FEWEST_ROWS:  # a tiny table is spared the time
-            return MLP().fit(knowledge, seed=seed, progress=progress)
         families: tuple[Student, ...] = (MLP(), Prototypes())
         trained = together([partial(family.fit, knowledge, seed=seed) for family in families], progress)
         return max(trained, key=lambda student: agreement(student, knowledge))
