@@ -97,7 +97,7 @@ def test_bad_text_in_files(tmp_path: Path) -> None:
         TEXT.table(through_a_file(tmp_path, r'{"a": "x\u0000y"}'))
     with pytest.raises(sw.TableError, match="line 1 "):
         through_a_file(tmp_path, r'{"a": "\ud800"}')
-    (tmp_path / "t.csv").write_bytes(b"a,b\nx,1\n\xff,2\n")
+    (tmp_path / "t.csv").write_bytes("a,b\nä,1\n".encode() + b"\xff,2\n")
     done = command("inspect", tmp_path / "t.csv")
     assert done.exit_code == 1
     assert "line 3" in done.stderr
