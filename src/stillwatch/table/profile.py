@@ -44,6 +44,7 @@ _NEARLY_DATE = (
     rf"(?i)^\s*(?:[0-9]{{1,4}}([./-])[0-9]{{1,2}}[./-][0-9]{{1,4}}"
     rf"|[0-9]{{1,2}}[\s-]+{_MONTH}[\s-]+[0-9]{{2,4}}|{_MONTH}\s+[0-9]{{1,2}},?\s+[0-9]{{4}}){_CLOCK}"
 )
+_EPOCHS = {"seconds": 1, "milliseconds": 10**3, "microseconds": 10**6, "nanoseconds": 10**9}
 _HINTED = 1_000  # texts looked at for a hint
 
 _THOUSANDS = r"^\s*[+-]?[1-9][0-9]{0,2},[0-9]{3}\s*$"
@@ -173,6 +174,16 @@ class ColumnProfile:
             )
         return ""
 
+    def _epoch(self) -> str:
+        """A hint for whole numbers that may count from 1970, if all are of the years 2001 to 2039; "" for others."""
+        for unit, per_second in _EPOCHS.items():
+            if self.whole and 1e9 * per_second <= self.low and self.high < 2.2e9 * per_second:
+                advice = (
+                    "declare it a timestamp" if unit == "microseconds" else "write them as 2024-12-31T12:00Z"
+                )
+                return f"; perhaps {unit} since 1970: {advice} to use them as points in time"
+        return ""
+
     def _stamps(self, others: pa.Array) -> int:
         """Count texts that are ISO 8601, with dashes: what has slashes may mean day or month, and must be declared."""
         first = others[:_PROBE]
@@ -221,7 +232,7 @@ class ColumnProfile:
         if not self.others:
             if self.zero_one and self.low < self.high:
                 return "boolean", "only 0 and 1"
-            constant = f", always {self.low:g}" if self.low == self.high else ""
+            constant = f", always {self.low:g}" if self.low == self.high else self._epoch()
             return "number", f"all {present:,} values are numbers{constant}"
         if not self.numbers and self.words and any(self.words <= set(pair) for pair in PAIRS):
             return "boolean", "only " + " and ".join(shown(word) for word in sorted(self.words))
