@@ -94,6 +94,15 @@ def test_what_people_write_for_numbers_and_dates_is_hinted_at(values: list[str],
     assert (f"most look like {like}" in column.reason) if like else ("look like" not in column.reason)
 
 
+@pytest.mark.parametrize("kind", [int, bool, str])
+def test_a_column_of_few_ones_may_be_the_label(kind: type) -> None:
+    few = infer({"c": [kind(int(i % 25 == 0)) for i in range(100)], "d": [0.5] * 100})
+    if kind is not str or few.columns[0].kind == "boolean":
+        assert "4 % of them 1: if that marks an anomaly, declare it the label" in few.columns[0].reason
+    assert "label" not in only([kind(i % 2) for i in range(100)]).reason
+    assert few.with_roles(label="c").columns[0].reason == "declared as label"
+
+
 @pytest.mark.parametrize(
     ("first", "step", "hint"),
     [
