@@ -68,6 +68,8 @@ def test_the_first_letter_may_come_late_and_stand_anywhere(
     for before in range(40):
         assert found(("x" * before + "ä" + ending).encode(name)) == name
         assert found(("x" * before + "Größe, Maß" + ending).encode(name)) == name
+    for cut in range(1, 4):  # a letter that the two blocks looked at end in
+        assert found(("x" * 7 + "ä" + "x" * (7 - cut) + "😀").encode()) == "utf-8"
     assert found(b"") == found(b"x" * 40) == "utf-8"
 
 
