@@ -6,6 +6,7 @@ import sys
 from html.parser import HTMLParser
 
 import pytest
+from msgspec.structs import replace
 
 from stillwatch import evaluation as ev
 from stillwatch.errors import MissingExtraError
@@ -170,6 +171,12 @@ def test_every_figure_of_the_summary_is_on_the_page():
         "1 min 58 s",
     ):
         assert words in html
+
+
+def test_an_estimate_is_given_where_nothing_was_measured():
+    report = sample_report(rows=3_000)
+    assert "rule of thumb from other tables" not in ev.render_html(report)
+    assert "rule of thumb from other tables" in ev.render_html(replace(report, student_quality=None))
 
 
 def test_missing_jinja_names_the_extra(monkeypatch):
