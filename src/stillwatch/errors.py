@@ -34,8 +34,8 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
 
     >>> nearest("isolation_forrest", ["knn", "isolation_forest"])
     'isolation_forest'
-    >>> nearest("fraud", ["Fault", "FraudFound_P"])  # the only one that holds it
-    'FraudFound_P'
+    >>> nearest("fraud", ["front", "is_fraud_2"])  # the only one that holds it
+    'is_fraud_2'
     """
     known, part = list(known), name.strip().casefold()
     folded = {other.strip().casefold(): other for other in known}

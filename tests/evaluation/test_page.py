@@ -197,7 +197,7 @@ def test_every_rate_has_its_cost_and_what_it_finds():
     assert "What each rate costs and finds" in page
     assert "at 172,800 rows a day" in page
     assert "1,730" in page  # alarms a day at 1 %
-    assert "An estimate is 0.67" in page
+    assert "On the labelled rows it was" in page
     unlabelled = " ".join(Page(ev.render_html(REPORTS["unlabelled"])).text)
     assert "What each rate costs and finds" in unlabelled
     assert "What each rate costs and finds" not in " ".join(Page(ev.render_html(REPORTS["empty"])).text)
