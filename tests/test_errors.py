@@ -36,3 +36,6 @@ def test_the_nearest_name() -> None:
     assert nearest("Prototypes", ["mlp", "prototypes"]) == "prototypes"
     assert nearest("amont", ["shop", "amount"]) == "amount"
     assert nearest("zzz", ["shop", "amount"]) is None
+    assert nearest("fraud", ["shop", "FraudFound_P"]) == "FraudFound_P"
+    assert nearest("fraud", ["label_of_fraud_1", "FraudFound_P"]) is None
+    assert nearest("id", ["payment_id_of_the_shop"]) is None

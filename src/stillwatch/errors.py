@@ -26,17 +26,25 @@ import difflib
 from collections.abc import Iterable
 from typing import ClassVar
 
+_LEAST_PART = 3  # letters that say enough to find a longer name by
+
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
     """The known name that somebody who wrote `name` may have meant, if any.
 
     >>> nearest("isolation_forrest", ["knn", "isolation_forest"])
     'isolation_forest'
+    >>> nearest("fraud", ["front", "is_fraud_2"])  # the only one that holds it
+    'is_fraud_2'
     """
-    known = list(known)
+    known, part = list(known), name.strip().casefold()
     folded = {other.strip().casefold(): other for other in known}
-    same = folded.get(name.strip().casefold())
-    return same if same is not None else next(iter(difflib.get_close_matches(name, known, n=1)), None)
+    if part in folded:
+        return folded[part]
+    holding = [other for other in known if len(part) >= _LEAST_PART and part in other.casefold()]
+    if len(holding) == 1:
+        return holding[0]
+    return next(iter(difflib.get_close_matches(name, known, n=1)), None)
 
 
 class StillwatchError(Exception):

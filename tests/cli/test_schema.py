@@ -77,7 +77,11 @@ def test_standard_input_encoding_and_delimiter(tmp_path: Path) -> None:
     done = run(text.encode("cp1252"), "--encoding", "cp1252", "--delimiter", "~")
     assert done.returncode == 0, done.stderr
     assert [c["name"] for c in json.loads(done.stdout)["columns"]] == ["größe", "stadt"]
-    wrong = run(text.encode("cp1252"), "--delimiter", "~")
+    found = run(text.encode("cp1252"), "--delimiter", "~")
+    assert found.stdout == done.stdout
+    assert b"note: standard input is not UTF-8: read as cp1252" in found.stderr
+    assert b"note" not in run(text.encode("cp1252"), "--delimiter", "~", "--quiet").stderr + done.stderr
+    wrong = run(text.encode("cp1252"), "--delimiter", "~", "--encoding", "utf-8")
     assert wrong.returncode == 1
     assert b"standard input: the header is not UTF-8 text" in wrong.stderr
     lines = "\n".join(json.dumps({"a": i % 5 + 0.5, "b": None}) for i in range(60)).encode()

@@ -73,6 +73,7 @@ def test_the_result_as_json_and_for_people(invoke: Run, keyed: Path, fresh: Path
     }
     done = invoke("score", keyed, fresh, "-o", tmp_path / "s2.csv")
     assert done.out.startswith(f"300 rows, {verdict.alert.sum()} alerts at rate 0.01 -> ")
+    assert "of normal rows probably fewer alarm, 0.67 % by a rule of thumb" in done.out
     assert f"missing values: age {verdict.counts.missing['age']}" in done.out
     assert "not seen in training, or too rare: " in done.out
 

@@ -135,7 +135,7 @@ def test_progress_names_every_step(rng: np.random.Generator) -> None:
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        (1, "1 rows came to train on; at least 5"),
+        (1, "1 row came to train on; at least 5"),
         (4, "4 rows came to train on; at least 5"),
     ],
 )

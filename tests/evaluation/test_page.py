@@ -6,6 +6,7 @@ import sys
 from html.parser import HTMLParser
 
 import pytest
+from msgspec.structs import replace
 
 from stillwatch import evaluation as ev
 from stillwatch.errors import MissingExtraError
@@ -172,6 +173,12 @@ def test_every_figure_of_the_summary_is_on_the_page():
         assert words in html
 
 
+def test_an_estimate_is_given_where_nothing_was_measured():
+    report = sample_report(rows=3_000)
+    assert "rule of thumb from other tables" not in ev.render_html(report)
+    assert "rule of thumb from other tables" in ev.render_html(replace(report, student_quality=None))
+
+
 def test_missing_jinja_names_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "jinja2", None)
     with pytest.raises(MissingExtraError, match=r"stillwatch\[train\]"):
@@ -190,7 +197,7 @@ def test_every_rate_has_its_cost_and_what_it_finds():
     assert "What each rate costs and finds" in page
     assert "at 172,800 rows a day" in page
     assert "1,730" in page  # alarms a day at 1 %
-    assert "An estimate is 0.67" in page
+    assert "On the labelled rows it was" in page
     unlabelled = " ".join(Page(ev.render_html(REPORTS["unlabelled"])).text)
     assert "What each rate costs and finds" in unlabelled
     assert "What each rate costs and finds" not in " ".join(Page(ev.render_html(REPORTS["empty"])).text)

@@ -2,6 +2,7 @@ import io
 import re
 
 import pytest
+from msgspec.structs import replace
 from rich.console import Console
 
 from stillwatch import evaluation as ev
@@ -31,6 +32,13 @@ def test_payloads_reach_the_terminal_as_text():
     assert "And 5 more notes" in text
     coloured = _printed(hostile_report(), force_terminal=True, color_system="truecolor")
     assert "\x1b]8" not in coloured
+
+
+def test_a_poor_verdict_comes_with_what_may_help():
+    report = sample_report(rows=4_000)
+    assert "What may help" not in _printed(report)
+    poor = replace(report.student_quality, auroc=ev.Interval(0.55, 0.5, 0.6))
+    assert "What may help" in _printed(replace(report, student_quality=poor))
 
 
 def test_nothing_known_is_still_a_text():

@@ -1,6 +1,6 @@
 """Coverage-guided fuzz over reader, schema file and artifact loader, by hand: it needs atheris, which no extra brings.
 
-    pip install atheris
+    pip install atheris==3.0.0
     python -m tests.faults.fuzz_by_hand reader --seconds 120
 
 Whatever the bytes are, the answer is a result or one of our errors. Anything else stops the run, and libFuzzer writes the bytes
@@ -17,7 +17,6 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-GOLDEN = Path(__file__).parents[1] / "golden" / "protocol_1" / "model"
 LONGEST = 1 << 14  # bytes of one input: what is slow is not what is wrong
 ENDINGS = (".csv", ".ndjson", ".parquet", ".arrow", ".csv.gz", "", ".tsv", ".jsonl.gz")
 
@@ -68,22 +67,12 @@ def schema(folder: Path) -> tuple[Callable[[bytes], None], list[bytes]]:
 
 
 def artifact(folder: Path) -> tuple[Callable[[bytes], None], list[bytes]]:
-    """Audit and open a graph, read a manifest, open a folder with either inside: the first byte says which."""
+    """Audit and open a graph, read a manifest, use a model with either inside: the first byte says which."""
     from stillwatch.artifact.audit import audit
-    from stillwatch.artifact.digest import seal
-    from stillwatch.artifact.load import read_artifact, read_files
     from stillwatch.artifact.manifest import MANIFEST, MODEL, decode
     from stillwatch.artifact.parity import open_session
     from stillwatch.errors import ArtifactError
-
-    whole = read_files(GOLDEN)
-
-    def in_folder(name: str, data: bytes) -> None:
-        files = {**whole, name: data}
-        files["DIGEST"] = seal(files)
-        for file, content in files.items():
-            (folder / file).write_bytes(content)
-        read_artifact(folder)
+    from tests.artifact.test_fuzz import WHOLE, use
 
     def graph(data: bytes) -> None:
         audit(data)
@@ -92,15 +81,15 @@ def artifact(folder: Path) -> tuple[Callable[[bytes], None], list[bytes]]:
     ways: list[Callable[[bytes], object]] = [
         graph,
         decode,
-        lambda data: in_folder(MANIFEST, data),
-        lambda data: in_folder(MODEL, data),
+        lambda data: use(folder, MANIFEST, data),
+        lambda data: use(folder, MODEL, data),
     ]
 
     def check(data: bytes) -> None:
         with contextlib.suppress(ArtifactError):
             ways[data[0] % len(ways)](data[1:])
 
-    return check, [bytes([i]) + whole[name] for i, name in enumerate((MODEL, MANIFEST, MANIFEST, MODEL))]
+    return check, [bytes([i]) + WHOLE[name] for i, name in enumerate((MODEL, MANIFEST, MANIFEST, MODEL))]
 
 
 TARGETS = {"reader": reader, "schema": schema, "artifact": artifact}

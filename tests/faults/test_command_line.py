@@ -19,6 +19,7 @@ from stillwatch.artifact.manifest import MANIFEST, MODEL, PROTOCOL
 from stillwatch.cli.main import app
 from tests.artifact.test_load import reseal
 from tests.faults.test_row_18_hostile import CHANGES
+from tests.golden.make import ROWS, folder
 
 
 def score(model: Path, data: Path, *more: str) -> tuple[int, list[dict[str, str]], str]:
@@ -68,6 +69,37 @@ def test_row_3_what_json_does_not_have_is_refused(
     path = written(tmp_path, row | {"amount": "TOKEN"})
     path.write_text(path.read_text().replace('"TOKEN"', token))
     assert_refused(score(model, path), "line 1 ")
+
+
+def test_row_4_columns_go_by_name(model: Path, tmp_path: Path, row: dict[str, Any]) -> None:
+    path = tmp_path / "t.csv"
+
+    def scored(names: list[str], values: list[Any]) -> tuple[int, list[dict[str, str]], str]:
+        path.write_text(f"{','.join(names)}\n{','.join(map(str, values))}\n")
+        return score(model, path)
+
+    names, values = list(row), list(row.values())
+    assert_scored(scored(names, values))
+    expected = score(model, path)
+    assert scored(["more", *names[::-1]], ["x", *values[::-1]]) == expected
+    assert_refused(scored(names[1:], values[1:]), "missing", repr(names[0]))
+    assert_refused(scored([names[0].upper(), *names[1:]], values), "did you mean", repr(names[0].upper()))
+    assert_refused(scored([*names, names[0]], [*values, 1]), "more than once", repr(names[0]))
+
+
+@pytest.mark.parametrize("value", ["", "NULL", " NA ", " 3 ", "3e0"])
+def test_row_5_missing_tokens_and_spaces_are_read(
+    model: Path, tmp_path: Path, row: dict[str, Any], value: str
+) -> None:
+    assert_scored(score(model, written(tmp_path, row | {"amount": value})))
+
+
+@pytest.mark.parametrize("value", ["1,5", "abc", "0x1F", "1 000"])
+def test_row_5_what_is_no_number_is_refused(
+    model: Path, tmp_path: Path, row: dict[str, Any], value: str
+) -> None:
+    found = score(model, written(tmp_path, row, row | {"amount": value}))
+    assert_refused(found, "column 'amount'", "row 2", repr(value))
 
 
 @pytest.mark.parametrize("value", ["x" * 1_000_000, "a\0b"])
@@ -128,3 +160,38 @@ def test_row_19_a_newer_protocol_names_the_version_that_reads_it(
     newer = json.loads((model / MANIFEST).read_text()) | {"protocol": PROTOCOL + 1, "writer": "2.7.0"}
     reseal(tmp_path / "model", MANIFEST, json.dumps(newer).encode())
     assert_refused(score(tmp_path / "model", written(tmp_path, row)), "stillwatch >= 2.7.0")
+
+
+def test_row_19_the_oldest_protocol_scores_as_on_its_first_day(tmp_path: Path) -> None:
+    golden = folder(1)
+    lines = json.loads((golden / ROWS).read_text())
+    code, scores, said = score(golden / "model", written(tmp_path, *(line["row"] for line in lines)))
+    assert (code, said) == (0, "")
+    for found, line in zip(scores, lines, strict=True):
+        assert float(found["score"]) == pytest.approx(line["score"], abs=1e-4, rel=1e-4)
+
+
+def test_row_26_columns_without_news_and_a_copy_of_the_label(tmp_path: Path) -> None:
+    rows = [
+        {"id": f"c-{i:05}", "void": None, "same": "CH", "x": i % 13 + i / 300, "verdict": "bad" if i % 9 == 0 else "good",
+         "fraud": i % 9 == 0}
+        for i in range(300)
+    ]  # fmt: skip
+    words = ["distill", str(written(tmp_path, *rows)), "--label", "fraud", "--teacher", "isolation_forest"]
+    done = CliRunner().invoke(app, [*words, "--student", "linear", "-o", str(tmp_path / "m")])
+    assert done.exit_code == 0, done.stderr
+    assert "column 'verdict' alone separates the label" in " ".join(done.stdout.split())
+    columns = json.loads((tmp_path / "m" / MANIFEST).read_text())["schema"]["columns"]
+    assert {c["name"]: c["role"] for c in columns} == {
+        "id": "ignore", "void": "ignore", "same": "feature", "x": "feature", "verdict": "feature", "fraud": "label",
+    }  # fmt: skip
+
+
+def test_row_26_a_label_for_all_rows_or_none_is_told(tmp_path: Path) -> None:
+    path = written(tmp_path, *({"x": i % 13 + 0.5, "fraud": 1} for i in range(60)))
+    done = CliRunner().invoke(
+        app, ["distill", str(path), "--label", "fraud", "--train-on", "normal", "-o", str(tmp_path / "m")]
+    )
+    assert done.exit_code == 1
+    assert "error: 0 normal rows came to train on; at least 5 are needed." in done.stderr
+    assert not (tmp_path / "m").exists()

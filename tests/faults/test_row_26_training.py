@@ -68,7 +68,7 @@ def test_a_teacher_that_answers_nonsense_is_refused(answer: Any, message: str) -
 @pytest.mark.parametrize("door", DOORS)
 def test_one_row_says_how_many_are_needed(tmp_path: Path, door: str) -> None:
     table = pa.table({"amount": [1.5], "city": ["Bern"]})
-    with pytest.raises(sw.InputError, match="1 rows came to train on; at least 5 are needed"):
+    with pytest.raises(sw.InputError, match="1 row came to train on; at least 5 are needed"):
         sw.distill(DOORS[door](table, tmp_path))
 
 
@@ -88,7 +88,7 @@ def test_one_row_on_the_command_line(tmp_path: Path) -> None:
     pacsv.write_csv(pa.table({"amount": [1.5], "city": ["Bern"]}), tmp_path / "t.csv")
     found = CliRunner().invoke(app, ["distill", str(tmp_path / "t.csv"), "-o", str(tmp_path / "m")])
     assert found.exit_code == 1
-    assert "error: 1 rows came to train on; at least 5 are needed." in found.stderr
+    assert "error: 1 row came to train on; at least 5 are needed." in found.stderr
     assert not (tmp_path / "m").exists()
 
 

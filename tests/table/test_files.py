@@ -106,8 +106,8 @@ def test_reading_again_gives_the_same(save: Save) -> None:
     [
         ("t.csv", b"", "is empty"),
         ("t.csv", b"\n\n", "is empty"),
-        ("t.csv", b"a,b\n\xff,1\n", r"not UTF-8 text at line 2\b"),
-        ("t.csv", b"\xffa,b\n1,2\n", "not UTF-8 text"),
+        ("t.csv", b"a,\xc3\xa4\n\xff,1\n", r"not UTF-8 text at line 2\b"),
+        ("t.csv", b"\xffa,\xc3\xa4\n1,2\n", "not UTF-8 text"),
         ("t.csv", "a,b\n1,2\n".encode("utf-16-le"), "NUL bytes"),
         (
             "t.csv",
@@ -145,7 +145,7 @@ def test_damage_after_the_first_block_is_told_while_reading(
     good = "a,b\n" + "1,2\n" * 5000
     for bad, message in [
         (b"1,2,3\n", "line 5,002 has 3 fields"),
-        (b"1,\xff\n", r"at line 5,002\b"),
+        (b"1,\xc3\xa4\xff\n", r"at line 5,002\b"),
         (b'1,"' + b"x" * 5000, "quote left open"),
     ]:
         file = open_file(save(good.encode() + bad))

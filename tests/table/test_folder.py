@@ -151,8 +151,12 @@ def test_encodings(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("data", "options", "message"),
     [
-        ("ä,b\n1,2\n".encode("latin-1"), {}, "the header is not UTF-8 text.*encoding='cp1252'"),
-        ("a,b\n1,ä\n".encode("latin-1"), {}, "not UTF-8 text at line 2.*encoding='cp1252'"),
+        (
+            "ä,b\n1,2\n".encode("latin-1"),
+            {"encoding": "utf-8"},
+            "the header is not UTF-8 text.*encoding='cp1252'",
+        ),
+        ("a,b\n1,ä\n".encode("latin-1"), {"encoding": "utf8"}, "not UTF-8 text at line 2.*encoding='cp1252'"),
         (b"a,b\n1,\x81\n", {"encoding": "cp1252"}, "not text in cp1252"),
         ("a,b\n1,2\n".encode("utf-16")[:-1], {"encoding": "utf-16"}, "utf-16|truncated"),
         (b"a,b\n1,2\n", {"encoding": "utf-99"}, "encoding 'utf-99' is unknown"),

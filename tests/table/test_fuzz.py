@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import gzip
 import json
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,8 @@ from stillwatch.table.schema import Column, Schema, infer_schema
 from stillwatch.table.values import Kind
 
 KINDS: tuple[Kind, ...] = ("number", "category", "boolean", "timestamp")
+# A file that is taken for cp1252 is no fault.
+pytestmark = pytest.mark.filterwarnings("ignore:.*is not UTF-8:UnicodeWarning")
 QUICK = settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 LONG = settings(max_examples=2_000, deadline=None, suppress_health_check=list(HealthCheck))
 
@@ -136,6 +139,29 @@ def damage(folder: Path, at: float, flip: int, kind: str) -> None:
         use(path)
 
 
+# Whole files, of which a few places are then written over, cut out or doubled.
+TABLES = {
+    "t.csv": 'a,"b;",c\n1.5,x,2024-01-01\n,"y\nz",2024-01-02\n-3,é,\n'.encode(),
+    "t.tsv": "a\tb\tc\n1,5\tÄrger\tyes\n2,5\t\tno\n".encode("cp1252"),
+    "u.csv": "sep=;\na;b\n1,5;ß\n".encode("utf-16"),
+    "t.ndjson": b'{"a": 1.5, "b": "x\\u00e9", "c": null}\n{"a": "2024-01-01T12:00Z", "d": [true]}\n',
+    "t.csv.gz": gzip.compress(b"a,b\n1,x\n2,y\n", mtime=0),
+}
+Edit = tuple[float, bytes, int]  # where, what is put there, how much is cut behind it
+edits: st.SearchStrategy[list[Edit]] = st.lists(
+    st.tuples(st.floats(0, 1), st.one_of(crumbs, st.binary(max_size=3)), st.integers(0, 4)),
+    min_size=1,
+    max_size=4,
+)
+
+
+def edited(data: bytes, changes: list[Edit]) -> bytes:
+    for at, put, cut in changes:
+        i = int(at * len(data))
+        data = data[:i] + put + data[i + cut :]
+    return data
+
+
 def load_anything(folder: Path, data: bytes) -> None:
     path = folder / "s.json"
     path.write_bytes(data)
@@ -143,6 +169,20 @@ def load_anything(folder: Path, data: bytes) -> None:
         sw.load_schema(path)
 
 
+WHOLE_SCHEMA = json.dumps(
+    {
+        "protocol": 1,
+        "notes": ["x"],
+        "missing": ["", "NA"],
+        "decimal": ",",
+        "columns": [
+            {"name": "a", "kind": "number", "role": "feature", "reason": "r", "sample": [1.5, True, "x"]},
+            {"name": "é", "kind": "timestamp", "zone": "Europe/Zurich"},
+            {"name": "fraud", "kind": "boolean", "role": "label"},
+        ],
+    },
+    ensure_ascii=False,
+).encode()
 schema_files = st.one_of(
     files,
     st.recursive(
@@ -154,6 +194,7 @@ schema_files = st.one_of(
             ),
         ),
     ).map(lambda value: json.dumps(value).encode()),
+    edits.map(lambda changes: edited(WHOLE_SCHEMA, changes)),
 )
 
 
@@ -181,6 +222,20 @@ def test_damaged_files(folder: Path, at: float, flip: int, kind: str) -> None:
 
 
 @QUICK
+@given(name=st.sampled_from(sorted(TABLES)), changes=edits)
+def test_edited_files(folder: Path, name: str, changes: list[Edit]) -> None:
+    read_bytes(folder, name, edited(TABLES[name], changes), None)
+
+
+def test_what_is_edited_is_whole(folder: Path) -> None:
+    for name, data in TABLES.items():
+        (folder / name).write_bytes(data)
+        use(folder / name)
+    (folder / "s.json").write_bytes(WHOLE_SCHEMA)
+    sw.load_schema(folder / "s.json")
+
+
+@QUICK
 @given(data=schema_files)
 def test_schema_files(folder: Path, data: bytes) -> None:
     load_anything(folder, data)
@@ -191,6 +246,20 @@ def test_schema_files(folder: Path, data: bytes) -> None:
 @given(name=names, data=files, encoding=encodings)
 def test_many_files(folder: Path, name: str, data: bytes, encoding: str | None) -> None:
     read_bytes(folder, name, data, encoding)
+
+
+@pytest.mark.slow
+@LONG
+@given(name=st.sampled_from(sorted(TABLES)), changes=edits)
+def test_many_edited_files(folder: Path, name: str, changes: list[Edit]) -> None:
+    read_bytes(folder, name, edited(TABLES[name], changes), None)
+
+
+@pytest.mark.slow
+@LONG
+@given(data=schema_files)
+def test_many_schema_files(folder: Path, data: bytes) -> None:
+    load_anything(folder, data)
 
 
 @pytest.mark.slow

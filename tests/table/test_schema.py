@@ -94,6 +94,34 @@ def test_what_people_write_for_numbers_and_dates_is_hinted_at(values: list[str],
     assert (f"most look like {like}" in column.reason) if like else ("look like" not in column.reason)
 
 
+@pytest.mark.parametrize("kind", [int, bool, str])
+def test_a_column_of_few_ones_may_be_the_label(kind: type) -> None:
+    few = infer({"c": [kind(int(i % 25 == 0)) for i in range(100)], "d": [0.5] * 100})
+    if kind is not str or few.columns[0].kind == "boolean":
+        assert "4 % of them 1: if that marks an anomaly, declare it the label" in few.columns[0].reason
+    assert "label" not in only([kind(i % 2) for i in range(100)]).reason
+    assert few.with_roles(label="c").columns[0].reason == "declared as label"
+
+
+@pytest.mark.parametrize(
+    ("first", "step", "hint"),
+    [
+        (1_700_000_000, 60, "perhaps seconds since 1970: write them as 2024-12-31T12:00Z"),
+        (1_700_000_000_000, 60_000, "perhaps milliseconds since 1970: write"),
+        (1_700_000_000_000_000, 60, "perhaps microseconds since 1970: declare it a timestamp"),
+        (1_700_000_000 * 10**9, 10**9, "perhaps nanoseconds"),
+        (900_000_000, 60, ""),
+        (1_700_000_000, 0.5, ""),
+        (1, 10**8, ""),
+    ],
+)
+@pytest.mark.parametrize("written", [str, lambda value: value])
+def test_counts_since_1970_are_hinted_at(first: int, step: float, hint: str, written: Any) -> None:
+    column = only([written(first + step * i) for i in range(60)])
+    assert column.kind == "number"
+    assert hint in column.reason if hint else "1970" not in column.reason
+
+
 def test_the_row_of_the_first_offender_counts_over_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     values = ["1"] * 70_000 + ["x"] + ["2"] * 10
     assert "at row 70,001" in only(values).reason

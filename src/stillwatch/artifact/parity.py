@@ -161,7 +161,7 @@ def _steps(path: str | os.PathLike[str], expect: str | None) -> Iterator[str]:
             f"golden rows score differently by up to {worst:.3g}, allowed is {TOLERANCE:.0e}: "
             f"this onnxruntime ({ort.__version__}) computes the graph otherwise"
         )
-    yield f"{len(scores)} rows score as stored, to {worst:.1e}"
+    yield f"{len(scores)} rows score as stored, {f'to {worst:.1e}' if worst else 'exactly'}"
 
 
 def _extra(path: str | os.PathLike[str]) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from stillwatch.cli import options
 from stillwatch.cli.show import progress, result
 from stillwatch.diff import Alert, Change, Difference, Sample
 from stillwatch.evaluation.inert import plain
-from stillwatch.evaluation.numerals import decimal
+from stillwatch.evaluation.numerals import decimal, percent
 
 _MOST_LINES = 40
 
@@ -81,7 +81,9 @@ def _shown(value: Any) -> str:
     if isinstance(value, list):
         more = f" and {len(value) - 8:,} more" if len(value) > 8 else ""
         return plain(", ".join(map(str, value[:8])) + more, 200) or "-"
-    return plain(f"{value:.4g}" if isinstance(value, float) else str(value), 200)
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return f"{value:.4g}" if isinstance(value, float) else f"{value:,}"
+    return plain(value, 200)
 
 
 def _sample(sample: Sample | None) -> list[RenderableType]:
@@ -90,7 +92,7 @@ def _sample(sample: Sample | None) -> list[RenderableType]:
     said = "every row scores the same" if sample.same_scores else f"rank agreement {decimal(sample.spearman)}"
     lines: list[RenderableType] = [
         "",
-        f"{sample.rows:,} rows: {said}, {sample.top_1_percent:.0%} of the highest 1 % in common",
+        f"{sample.rows:,} rows: {said}, {percent(sample.top_1_percent)} of the highest 1 % in common",
         f"alerts {sample.alerts_before:,} before, {sample.alerts_after:,} after: {sample.appeared:,} appear, "
         f"{sample.vanished:,} vanish",
     ]

@@ -35,6 +35,8 @@ FLAGS = {
     "or recalibrate with by=": "or recalibrate with --by ",
     "declare the column a category": "declare it a category (--column NAME=category)",
     "Declare the kind of a column that was set aside": "Declare its kind (--column NAME=KIND)",
+    "declare it the label": "name it with --label",
+    "declare it a timestamp": "declare it a timestamp (--column NAME=timestamp)",
     "declare its kind to use it": "declare its kind (--column NAME=KIND) to use it",
     "add it to the missing tokens": "add it to the missing tokens (--missing TEXT)",
     "add them to the missing tokens": "add them to the missing tokens (--missing TEXT)",

@@ -11,6 +11,7 @@ from rich.text import Text
 from stillwatch.artifact.load import Loaded
 from stillwatch.artifact.manifest import MANIFEST
 from stillwatch.cli import options
+from stillwatch.cli.guard import in_flags
 from stillwatch.cli.show import progress, result
 from stillwatch.evaluation.inert import plain
 from stillwatch.table.read import Source
@@ -155,7 +156,7 @@ def schema_table(schema: Schema) -> Table:
     table = _grid("column", "kind", "role", "why")
     for column in schema.columns:
         style = "" if column.role == "feature" else "dim"
-        cells = (plain(column.name, 60), column.kind, column.role, plain(column.reason, 200))
+        cells = (plain(column.name, 60), column.kind, column.role, plain(in_flags(column.reason), 240))
         table.add_row(*(Text(cell, style=style) for cell in cells))
     return table
 

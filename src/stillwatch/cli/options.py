@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 from enum import StrEnum
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, cast, get_args
 import typer
 
 from stillwatch.calibration.budget import budget_rate
+from stillwatch.cli.show import note
 from stillwatch.errors import InputError, nearest
 from stillwatch.scores import RESULTS
 from stillwatch.table.read import Source, open_source, paths_of
@@ -134,8 +136,8 @@ Encoding = Annotated[
     str | None,
     typer.Option(
         metavar="NAME",
-        help="Encoding of a text file, such as cp1252.",
-        show_default="utf-8, or utf-16 with its mark",
+        help="Encoding of a text file, such as latin-2.",
+        show_default="found out: utf-8, utf-16 with its mark, or cp1252",
     ),
 ]
 AlertRate = Annotated[
@@ -324,7 +326,12 @@ Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what stand
 def opened(data: list[str], delimiter: str | None = None, encoding: str | None = None) -> Source:
     """Open what a command was given, once: one path may be a glob, a folder or "-", several are a list."""
     one = data[0] if len(data) == 1 else data
-    return open_source(one, delimiter=separator(delimiter), encoding=encoding)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UnicodeWarning)  # the notes say it
+        source = open_source(one, delimiter=separator(delimiter), encoding=encoding)
+    for text in source.notes:
+        note(text)
+    return source
 
 
 def spare_the_data(data: list[str], *targets: str | Path | None) -> None:

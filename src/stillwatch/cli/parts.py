@@ -8,7 +8,7 @@ from pathlib import Path
 import typer
 
 from stillwatch.cli.options import chosen_engine
-from stillwatch.cli.show import counted, error, progress, result
+from stillwatch.cli.show import counted, error, note, progress, result
 from stillwatch.scale import Scored, score_files
 
 PARTIAL = 5
@@ -49,6 +49,8 @@ def score_to_folder(
             overwrite=overwrite,
             progress=tell,
         )
+    for text in found.notes:
+        note(text)
     common = {"common": found.common} if found.common else {}
     result(
         {
@@ -82,7 +84,8 @@ def score_to_folder(
 
 
 def _summary(found: Scored, output: str) -> str:
-    parts = f"{len(found.parts) - len(found.failed):,} parts" + (
+    made = len(found.parts) - len(found.failed)
+    parts = f"{made:,} {'part' if made == 1 else 'parts'}" + (
         f", {found.kept:,} of them from before" if found.kept else ""
     )
     lines = [

@@ -14,6 +14,7 @@ import typer
 from stillwatch.cli import options
 from stillwatch.cli.show import counted, power, progress, result
 from stillwatch.evaluation.inert import plain
+from stillwatch.evaluation.numerals import percent
 from stillwatch.scores import check_keys, score_columns
 from stillwatch.table.values import decoded, is_text
 
@@ -230,7 +231,8 @@ def _summary(totals: dict[str, Any], output: str) -> str:
     lines = [f"{totals['rows']:,} rows, {totals['alerts']:,} alerts at {at} -> {output}"]
     if "estimated_rate" in totals:
         lines.append(
-            f"calibration rows may hold anomalies: of normal rows some {totals['estimated_rate']:.2g} alarm (estimate)"
+            "calibration rows may hold anomalies: of normal rows probably fewer alarm, "
+            f"{percent(totals['estimated_rate'])} by a rule of thumb"
         )
     if "discoveries" in totals:
         lines.append(power(totals["discoveries"]))

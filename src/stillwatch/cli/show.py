@@ -119,6 +119,12 @@ def error(message: str, code: str = "") -> None:
     err().print(f"error: {plain(message, 4000)}{mark}", style="red", soft_wrap=True)
 
 
+def note(message: str) -> None:
+    """Print what should be known about an input, unless all is to be quiet."""
+    if _volume is not Volume.QUIET:
+        err().print(f"note: {plain(message, 4000)}", style="yellow", soft_wrap=True)
+
+
 @contextmanager
 def progress(*, quiet: bool = False) -> Iterator[Tell]:
     """A bar a step on a terminal; JSON lines, at its first news and at its end, where it is a file or a pipe.

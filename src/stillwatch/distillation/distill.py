@@ -196,7 +196,7 @@ def distill(
     evaluating = perf_counter() - began
 
     began = perf_counter()
-    warnings = list(_leaks(fitted, rows, labels))
+    warnings = [*source.notes, *_leaks(fitted, rows, labels)]
     if confirmed is not None and not (confirmed == 1).any():
         warnings.append(f"no row of {schema.known!r} is a confirmed anomaly, so what is known was not used.")
     tables = _groups(calibrate_by, groups, evaluated, regime)

@@ -78,8 +78,8 @@ def make_split(
     pool = np.setdiff1d(pool, confirmed, assume_unique=True)
     others = np.setdiff1d(others, confirmed, assume_unique=True)
     if len(pool) < FEWEST_ROWS:
-        kind = "normal rows" if train_on == "normal" else "rows"
-        raise InputError(f"{len(pool)} {kind} came to train on; at least {FEWEST_ROWS} are needed.")
+        what = ("normal " if train_on == "normal" else "") + ("row" if len(pool) == 1 else "rows")
+        raise InputError(f"{len(pool)} {what} came to train on; at least {FEWEST_ROWS} are needed.")
     shuffled = rng.permutation(pool)
     if order is not None:  # the newest first; rows of one time stay shuffled
         shuffled = shuffled[np.argsort(order[shuffled], kind="stable")[::-1]]

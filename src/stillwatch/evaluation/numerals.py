@@ -40,14 +40,14 @@ def percent(value: float | None) -> str:
 
     Examples
     --------
-    >>> percent(0.01), percent(0.8812), percent(0.00052), percent(0.0), percent(1.0), percent(0.9999)
-    ('1 %', '88 %', '0.052 %', '0 %', '100 %', '99.99 %')
+    >>> percent(0.01), percent(0.8812), percent(0.00052), percent(0.0), percent(1.0), percent(0.99), percent(0.99999)
+    ('1 %', '88 %', '0.052 %', '0 %', '100 %', '99 %', '99.99 %')
     """
     if value is None:
         return "–"
     p = value * 100
-    if p >= 99 and p < 100:
-        return f"{p:.2f} %"
+    if 99 <= p < 100:
+        return f"{min(p, 99.99):.2f}".removesuffix(".00") + " %"
     return f"{p:.2g} %" if abs(p) < 99.5 else f"{p:.0f} %"
 
 

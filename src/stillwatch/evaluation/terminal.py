@@ -8,7 +8,7 @@ from stillwatch.evaluation.comparison import comparison
 from stillwatch.evaluation.health import signs
 from stillwatch.evaluation.inert import plain
 from stillwatch.evaluation.report import Report
-from stillwatch.evaluation.wording import verdict
+from stillwatch.evaluation.wording import verdict, what_may_help
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -40,7 +40,7 @@ def render_text(report: Report) -> RenderableType:
     parts: list[RenderableType] = [
         Text(plain(report.title), style="bold"),
         Text(),
-        Text(plain(verdict(report), 600)),
+        Text(plain(f"{verdict(report)} {what_may_help(report)}", 900)),
     ]
     lines = comparison(report)
     if lines:

@@ -179,8 +179,8 @@ def _detection(report: Report) -> Finding:
     if t is not None:
         text += f" The teacher reaches {decimal(t.auroc.value)} and {decimal(t.average_precision.value)}."
         grade = worse(grade, at_most(t.auroc.value - s.auroc.value, LOSS))
-    if at_least(s.auroc.value, DETECTION) == "poor":
-        text += _what_may_help(report)
+    if advice := what_may_help(report):
+        text += f" {advice}"
     return Finding(
         question=question,
         figure=decimal(s.auroc.value),
@@ -190,12 +190,19 @@ def _detection(report: Report) -> Finding:
     )
 
 
-def _what_may_help(report: Report) -> str:
-    """What to try where labels call other rows anomalies than those that look unusual."""
-    normal = "let only the rows labelled normal train (train_on='normal'), " if report.regime == "all" else ""
+def what_may_help(report: Report) -> str:
+    """What to try where labels call other rows anomalies than those that look unusual; "" where they do not."""
+    quality = report.student_quality
+    if quality is None or at_least(quality.auroc.value, DETECTION) != "poor":
+        return ""
+    normal = (
+        "let only the rows labelled normal train (--train-on normal, train_on='normal'), "
+        if report.regime == "all"
+        else ""
+    )
     return (
-        f" What the labels call an anomaly hardly looks unusual to this teacher. What may help: {normal}name a few confirmed "
-        "anomalies (known=), add columns that set them apart, or try another teacher."
+        f"What the labels call an anomaly hardly looks unusual to this teacher. What may help: {normal}name a few confirmed "
+        "anomalies (--known, known=), add columns that set them apart, or try another teacher."
     )
 
 

@@ -50,16 +50,17 @@ class References(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         return len(self.numbers)
 
     def fit(self, schema: Schema) -> bool:
-        """Whether every group has a value for each feature column."""
+        """Whether every group has a value for each feature column, and times are such as an int64 holds."""
         parts = (
             (self.numbers, schema.numbers),
             (self.texts, schema.texts),
             (self.times, schema.times),
             ((self.scale,) * len(self), schema.numbers),
         )
-        return all(
+        whole = all(
             len(part) == len(self) and all(len(row) == len(names) for row in part) for part, names in parts
         )
+        return whole and all(MISSING_TIME <= time <= LAST_TIME for row in self.times for time in row)
 
     def rows(self) -> Rows:
         """The normal rows, packed."""

@@ -22,6 +22,7 @@ from stillwatch.scale.parts import Part, PartsFolder, open_parts, write_part
 from stillwatch.scale.shards import Shard, check_unchanged, open_shard, plan
 from stillwatch.scorer import Scorer
 from stillwatch.scores import check_keys, key_columns, score_columns
+from stillwatch.table.encoding import WESTERN, guess_told
 from stillwatch.table.files import File
 from stillwatch.table.read import BATCH
 
@@ -43,11 +44,14 @@ class Scored:
         how many of them stood there before.
     alert_rate
         the rate at which rows were alerted.
+    notes
+        what had to be guessed to read the files, and may be wrong.
     """
 
     parts: tuple[Part, ...]
     kept: int
     alert_rate: float
+    notes: tuple[str, ...] = ()
 
     @property
     def failed(self) -> tuple[Part, ...]:
@@ -142,7 +146,7 @@ def score_files(
     threshold(manifest.calibration, rate)
     shards = plan(data, delimiter=delimiter, encoding=encoding)
     target = Path(os.path.abspath(out))
-    keys = _key_types(manifest, shards, delimiter, encoding)
+    keys = _key_types(manifest, shards, delimiter)
     common = {
         "format": 1,
         "model": found.digest,
@@ -155,7 +159,7 @@ def score_files(
     with open_parts(target, common, shards, overwrite=overwrite) as folder:
         todo = folder.resume()
         kept = len(shards) - len(todo)
-        work = Scoring(manifest, found.model, rate, by, str(target), keys, delimiter, encoding)
+        work = Scoring(manifest, found.model, rate, by, str(target), keys, delimiter)
         if engine is None:
             engine = Local(1 if sum(shard.size for shard in todo) < FEW_BYTES else None)
         _fill(folder, todo, work, engine, progress)
@@ -163,7 +167,7 @@ def score_files(
     parts = tuple(folder.parts[shard.part] for shard in shards)
     if all(part.error for part in parts):
         raise InputError(parts[0].error)
-    return Scored(parts, kept, rate)
+    return Scored(parts, kept, rate, _notes(shards, encoding))
 
 
 def _fill(
@@ -217,14 +221,17 @@ class _Told:
         self._progress("score", self._done_rows, total)
 
 
-def _key_types(
-    manifest: Manifest, shards: list[Shard], delimiter: str | None, encoding: str | None
-) -> pa.Schema | None:
+def _notes(shards: list[Shard], encoding: str | None) -> tuple[str, ...]:
+    guessed = {shard.path for shard in shards if shard.encoding == WESTERN} if encoding is None else {}
+    return guess_told(sorted(guessed))
+
+
+def _key_types(manifest: Manifest, shards: list[Shard], delimiter: str | None) -> pa.Schema | None:
     """Types of the key columns in the first file that has them: all parts get the same."""
     keys = manifest.schema.keys
     for shard in shards if keys else ():
         try:
-            _, file = open_shard(shard, keys, delimiter=delimiter, encoding=encoding)
+            _, file = open_shard(shard, keys, delimiter=delimiter)
             check_keys(keys, file.names)
             with closing(file.batches(1)) as batches:
                 first = next(batches, None)
@@ -246,7 +253,6 @@ class Scoring:
     out: str
     keys: pa.Schema | None
     delimiter: str | None
-    encoding: str | None
 
 
 def start_scoring(work: Scoring) -> Callable[[Shard], Part]:
@@ -296,8 +302,7 @@ class _Reading:
         work, schema = self.work, self.work.manifest.schema
         wanted = [column.name for column in schema.features] + list(schema.keys)
         wanted += [] if work.by is None else [work.by]
-        options = {"delimiter": work.delimiter, "encoding": work.encoding}
-        whole, file = open_shard(self.shard, wanted, **options)
+        whole, file = open_shard(self.shard, wanted, delimiter=work.delimiter)
         check_keys(schema.keys, whole.names)
         known = {column.name for column in schema.columns}
         self.ignored = tuple(name for name in whole.names if name not in known)

@@ -42,6 +42,8 @@ class Shard(msgspec.Struct, frozen=True, kw_only=True):
         folder whose `key=value` folders become columns.
     groups
         first row group of a Parquet file, and the one after the last.
+    encoding
+        of a text file; None: the file could not be opened when the plan was made.
     span
         bytes of a text file, from and to.
     first_row
@@ -57,6 +59,7 @@ class Shard(msgspec.Struct, frozen=True, kw_only=True):
     part: str
     path: str
     folder: str | None = None
+    encoding: str | None = None
     groups: tuple[int, int] | None = None
     span: tuple[int, int] | None = None
     first_row: int = 1
@@ -109,10 +112,12 @@ def plan(
             part="",
             path=os.path.abspath(path),
             folder=None if folder is None else os.path.abspath(folder),
+            encoding=encoding,
             stamp=_stamp(path),
         )
         try:
-            pieces = list(_pieces(whole, open_file(path, delimiter=delimiter, encoding=encoding)))
+            file = open_file(path, delimiter=delimiter, encoding=encoding)
+            pieces = list(_pieces(msgspec.structs.replace(whole, encoding=file.place.encoding), file))
         except InputError:
             pieces = [whole]
         shards += [
@@ -122,9 +127,7 @@ def plan(
     return shards
 
 
-def open_shard(
-    shard: Shard, columns: Sequence[str], *, delimiter: str | None = None, encoding: str | None = None
-) -> tuple[File, File]:
+def open_shard(shard: Shard, columns: Sequence[str], *, delimiter: str | None = None) -> tuple[File, File]:
     """Open a piece of a file, of which `columns` will be read.
 
     Returns
@@ -136,7 +139,7 @@ def open_shard(
     TableError
         it cannot be read, or is not what it was when the plan was made.
     """
-    file: Any = open_file(Path(shard.path), delimiter=delimiter, encoding=encoding, title=shard.title)
+    file: Any = open_file(Path(shard.path), delimiter=delimiter, encoding=shard.encoding, title=shard.title)
     check_unchanged(shard)
     if shard.span is not None:
         file = replace(file, place=replace(file.place, span=shard.span))

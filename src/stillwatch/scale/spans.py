@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stillwatch.table.delimited import DelimitedFile
-from stillwatch.table.disk import UTF8
+from stillwatch.table.encoding import UTF8
 from stillwatch.table.files import File
 from stillwatch.table.json_lines import JsonLinesFile
 

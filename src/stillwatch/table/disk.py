@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 import csv
 import gzip
 import io
@@ -18,10 +17,10 @@ from typing import IO, Any
 import pyarrow as pa
 
 from stillwatch.errors import TableError, nearest
+from stillwatch.table.encoding import UTF8
 from stillwatch.table.values import shown
 
 LONGEST_LINE = 2 << 20  # bytes of one row of text; what is longer is an open quote or no table
-UTF8 = "utf-8"
 _READ_ERRORS = (pa.ArrowException, OSError, EOFError, zlib.error, UnicodeError, csv.Error)
 
 
@@ -116,24 +115,6 @@ class Place:
         if "runcated" in text or isinstance(exc, EOFError):
             return "is truncated: it ends in the middle of its compressed data. Copy it again."
         return f"is damaged or cannot be read: {text}"
-
-
-def known_encoding(name: str) -> str:
-    """Python's name of a text encoding.
-
-    Raises
-    ------
-    TableError
-        there is none of this name.
-    """
-    try:
-        "".encode(name)
-        found = codecs.lookup(name).name
-    except (LookupError, ValueError, UnicodeError) as exc:
-        raise TableError(
-            f"encoding {shown(name)} is unknown. Usual ones are 'utf-8', 'utf-16', 'cp1252' and 'latin-1'."
-        ) from exc
-    return UTF8 if found == "utf-8-sig" else found
 
 
 def _beside(path: Path) -> str:

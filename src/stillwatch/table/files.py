@@ -13,7 +13,8 @@ import pyarrow as pa
 from stillwatch.errors import SchemaError, TableError
 from stillwatch.table.columnar import open_arrow, open_parquet
 from stillwatch.table.delimited import open_delimited
-from stillwatch.table.disk import UTF8, Place, known_encoding
+from stillwatch.table.disk import Place
+from stillwatch.table.encoding import UTF8, UTF16, found_encoding, is_utf16, known_encoding
 from stillwatch.table.json_lines import open_json_lines
 from stillwatch.table.schema import refuse_duplicates
 from stillwatch.table.values import shown
@@ -33,7 +34,6 @@ _FOREIGN = {
     b"\x93NUMPY": f"is a NumPy file. {_SAVE_AS}",
 }
 _NUMBER = re.compile(r"\s*[+-]?[0-9]*[.,]?[0-9]*\s*")
-_UTF16 = (b"\xff\xfe", b"\xfe\xff")
 _DELIMITED, _JSON_LINES = (".csv", ".tsv"), (".ndjson", ".jsonl")
 
 
@@ -67,7 +67,7 @@ def open_file(
     Parameters
     ----------
     delimiter, encoding
-        of a text file; None: found out; the encoding is UTF-8, or UTF-16 where the file begins with its mark.
+        of a text file; None: found out; see `open_source`.
     title
         what to call it in messages; by default its path.
 
@@ -90,7 +90,7 @@ def open_file(
         )
     place = Place(path, title or str(path), encoding=UTF8 if encoding is None else known_encoding(encoding))
     with place.explained():
-        file = _recognised(place, delimiter)
+        file = _recognised(place, delimiter, declared=encoding is not None)
     try:
         refuse_duplicates(file.names)
     except SchemaError as exc:
@@ -100,7 +100,7 @@ def open_file(
     return file
 
 
-def _recognised(place: Place, delimiter: str | None) -> File:
+def _recognised(place: Place, delimiter: str | None, *, declared: bool) -> File:
     with place.path.open("rb") as raw:
         head = raw.read(8)
     if not head:
@@ -117,22 +117,25 @@ def _recognised(place: Place, delimiter: str | None) -> File:
     gzipped = head.startswith(_GZIP)
     if suffix == ".gz" and not gzipped:
         raise TableError(f"{place.title} is not a gzip file: it begins with {head!r}.")
-    return _text_file(replace(place, gzipped=gzipped), delimiter)
+    return _text_file(replace(place, gzipped=gzipped), delimiter, declared=declared)
 
 
-def _text_file(place: Place, delimiter: str | None) -> File:
+def _text_file(place: Place, delimiter: str | None, *, declared: bool) -> File:
     with place.bytes() as stream:
         start = stream.read(1 << 16)
     for magic, what in _FOREIGN.items():
         if start.startswith(magic):
             raise TableError(f"{place.title} {what}")
     if place.encoding == UTF8:
-        if start.startswith(_UTF16):  # as Excel writes "Unicode text"
-            place = replace(place, encoding="utf-16")
+        if is_utf16(start):
+            place = replace(place, encoding=UTF16)
         elif b"\0" in start:
             raise TableError(f"{place.title} is not text: it holds NUL bytes. {_SAVE_AS}")
     if delimiter is None and _is_json(place, start):
         return open_json_lines(place)
+    if place.encoding == UTF8 and not declared:  # JSON is UTF-8 by its own rule
+        with place.bytes() as stream:
+            place = replace(place, encoding=found_encoding(stream))
     return open_delimited(place, start, _checked(delimiter))
 
 

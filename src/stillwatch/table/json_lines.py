@@ -16,7 +16,8 @@ import msgspec
 import pyarrow as pa
 
 from stillwatch.errors import InputError, SchemaError, TableError
-from stillwatch.table.disk import LONGEST_LINE, UTF8, Place
+from stillwatch.table.disk import LONGEST_LINE, Place
+from stillwatch.table.encoding import UTF8
 from stillwatch.table.memory import column_of
 from stillwatch.table.values import shown
 

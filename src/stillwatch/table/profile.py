@@ -29,6 +29,7 @@ MOSTLY = 0.9  # text of which so many values are numbers was probably meant as a
 ID_TEXT = 0.95  # share of distinct values from which text counts as an id
 ID_WHOLE = 0.99  # the same for whole numbers, which more often differ by nature
 ID_LEAST_ROWS = 50
+FEW = 0.2  # share of ones up to which a column of 0 and 1 may be a label
 MOST_DISTINCT = 100_000  # values remembered per column
 
 _PROBE = 100  # values looked at before all others are
@@ -44,6 +45,7 @@ _NEARLY_DATE = (
     rf"(?i)^\s*(?:[0-9]{{1,4}}([./-])[0-9]{{1,2}}[./-][0-9]{{1,4}}"
     rf"|[0-9]{{1,2}}[\s-]+{_MONTH}[\s-]+[0-9]{{2,4}}|{_MONTH}\s+[0-9]{{1,2}},?\s+[0-9]{{4}}){_CLOCK}"
 )
+_EPOCHS = {"seconds": 1, "milliseconds": 10**3, "microseconds": 10**6, "nanoseconds": 10**9}
 _HINTED = 1_000  # texts looked at for a hint
 
 _THOUSANDS = r"^\s*[+-]?[1-9][0-9]{0,2},[0-9]{3}\s*$"
@@ -94,6 +96,7 @@ class ColumnProfile:
         self.whole = True  # every number so far is whole and written without a point
         self.low, self.high = np.inf, -np.inf
         self.zero_one = True
+        self.ones = 0
         self.words: set[str] | None = set()  # distinct texts in lower case; None: more than two
         self.distinct = DistinctCount()
 
@@ -133,6 +136,7 @@ class ColumnProfile:
         self.low, self.high = min(self.low, numbers.min()), max(self.high, numbers.max())
         if self.zero_one:
             self.zero_one = bool(((numbers == 0) | (numbers == 1)).all())
+            self.ones += int((numbers == 1).sum())
         if self.whole:
             measured = pt.is_floating(array.type) or is_span(array.type)
             self.whole = not measured and bool((numbers == np.floor(numbers)).all())
@@ -171,6 +175,23 @@ class ColumnProfile:
             return (
                 "; most look like numbers with a unit or marks: write them as 1234.5 to use them as numbers"
             )
+        return ""
+
+    def _few_ones(self, present: int) -> str:
+        """A hint for what may be a label; "" for other booleans."""
+        share = self.ones / present
+        if not 0 < share <= FEW:
+            return ""
+        return f", {100 * share:.2g} % of them 1: if that marks an anomaly, declare it the label"
+
+    def _epoch(self) -> str:
+        """A hint for whole numbers that may count from 1970, if all are of the years 2001 to 2039; "" for others."""
+        for unit, per_second in _EPOCHS.items():
+            if self.whole and 1e9 * per_second <= self.low and self.high < 2.2e9 * per_second:
+                advice = (
+                    "declare it a timestamp" if unit == "microseconds" else "write them as 2024-12-31T12:00Z"
+                )
+                return f"; perhaps {unit} since 1970: {advice} to use them as points in time"
         return ""
 
     def _stamps(self, others: pa.Array) -> int:
@@ -215,13 +236,13 @@ class ColumnProfile:
 
     def _kind(self, present: int) -> tuple[Kind, str]:
         if self.logical:
-            return "boolean", "true or false"
+            return "boolean", f"true or false{self._few_ones(present)}"
         if self.others == self.stamps == present:
             return "timestamp", f"all {present:,} values are points in time"
         if not self.others:
             if self.zero_one and self.low < self.high:
-                return "boolean", "only 0 and 1"
-            constant = f", always {self.low:g}" if self.low == self.high else ""
+                return "boolean", f"only 0 and 1{self._few_ones(present)}"
+            constant = f", always {self.low:g}" if self.low == self.high else self._epoch()
             return "number", f"all {present:,} values are numbers{constant}"
         if not self.numbers and self.words and any(self.words <= set(pair) for pair in PAIRS):
             return "boolean", "only " + " and ".join(shown(word) for word in sorted(self.words))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,6 +15,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from stillwatch.errors import SchemaError, TableError
+from stillwatch.table.encoding import WESTERN, guess_told
 from stillwatch.table.files import File, open_file
 from stillwatch.table.folder import files_in, with_keys
 from stillwatch.table.memory import (
@@ -45,6 +47,8 @@ class Source:
         False for an array, whose columns are called "x0", "x1", ...
     rows
         how many there are, as far as that is known without reading: text is estimated, 0 = not known.
+    notes
+        what had to be guessed to read it, and may be wrong.
     """
 
     names: tuple[str, ...]
@@ -52,6 +56,7 @@ class Source:
     named: bool
     _read: Callable[[int], Iterator[pa.RecordBatch]] = field(repr=False)
     rows: int = field(default=0, repr=False)
+    notes: tuple[str, ...] = ()
 
     def batches(self, size: int | None = None) -> Iterator[pa.RecordBatch]:
         """Rows in batches of at most `size` (None: as memory allows), columns in the order of `names`.
@@ -102,7 +107,8 @@ def open_source(data: Any, *, delimiter: str | None = None, encoding: str | None
     delimiter
         what stands between the fields of a text file, one character; None: found out from the header.
     encoding
-        of a text file, such as "cp1252"; None: UTF-8, or UTF-16 where the file begins with its mark.
+        of a text file, such as "latin-2"; None: UTF-16 where the file begins with its mark, else UTF-8, or cp1252 where a
+        CSV file is not UTF-8. That is a guess: it stands in `notes`, and is a `UnicodeWarning`.
 
     Raises
     ------
@@ -113,6 +119,8 @@ def open_source(data: Any, *, delimiter: str | None = None, encoding: str | None
     """
     opened = _source_of_files(data, delimiter, encoding)
     if opened is not None:
+        for note in opened.notes:
+            warnings.warn(note, UnicodeWarning, stacklevel=2)
         return opened
     if delimiter is not None or encoding is not None:
         raise TableError(
@@ -153,15 +161,15 @@ def _source_of_files(data: Any, delimiter: str | None, encoding: str | None) -> 
 
     if isinstance(data, str | os.PathLike) and os.fspath(data) == DASH:
         path, copy = copied()
-        return _of_files([opened(path, title=TITLE)], TITLE, copy)
+        return _of_files([opened(path, title=TITLE)], TITLE, encoding, copy)
     places = paths_of(data)
     if places is None:
         return None
     files = [opened(path, folder) for path, folder in places]
     if not isinstance(data, str | os.PathLike):
-        return _of_files(files, f"list of {len(files):,} files", held)
+        return _of_files(files, f"list of {len(files):,} files", encoding, held)
     of_folder = places[0][1] is not None
-    return _of_files(files, f"{data} ({len(files):,} files)" if of_folder else str(data), held)
+    return _of_files(files, f"{data} ({len(files):,} files)" if of_folder else str(data), encoding, held)
 
 
 def paths_of(data: Any) -> list[tuple[Path, Path | None]] | None:
@@ -194,8 +202,8 @@ def _paths(text: str) -> list[Path]:
     return files
 
 
-def _of_files(files: list[File], description: str, held: object = None) -> Source:
-    """One source of all files; `held` lives as long as it does."""
+def _of_files(files: list[File], description: str, encoding: str | None, held: object) -> Source:
+    """One source of all files, whose encoding was declared or not; `held` lives as long as it does."""
     first = files[0]
     for other in files[1:]:
         _refuse_other_columns(first, other)
@@ -209,7 +217,9 @@ def _of_files(files: list[File], description: str, held: object = None) -> Sourc
             _refuse_changed(file, stamp)
 
     known = [file.rows for file in files]
-    return Source(first.names, description, True, read, sum(known) if all(known) else 0)
+    guessed = [file.place.title for file in files if encoding is None and file.place.encoding == WESTERN]
+    rows = sum(known) if all(known) else 0
+    return Source(first.names, description, True, read, rows, guess_told(guessed))
 
 
 def _stamp(file: File) -> tuple[int, ...]:

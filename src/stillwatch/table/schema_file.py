@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from stillwatch.errors import SchemaError
-from stillwatch.table.read import open_source
+from stillwatch.table.read import Source, open_source
 from stillwatch.table.schema import Column, Role, Schema
 from stillwatch.table.timestamp import MISSING_TIME
 from stillwatch.table.values import MISSING_TOKENS, DecimalMark, Kind, UnreadTypeError, ValueRules
@@ -41,9 +41,10 @@ class _ColumnEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
 
 class _SchemaFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The whole file."""
+    """The whole file; `notes` are for people."""
 
     protocol: int
+    notes: tuple[str, ...] = ()
     missing: tuple[str, ...] = MISSING_TOKENS
     decimal: DecimalMark = "."
     columns: tuple[_ColumnEntry, ...]
@@ -57,15 +58,16 @@ def save_schema(
     Parameters
     ----------
     data
-        rows to take a sample of each feature, label and known column from, anything `inspect` takes; None: no samples. Texts that
-        stand in fewer than 5 rows are never written.
+        rows to take a sample of each feature, label and known column from, anything `inspect` takes, and what had to be guessed
+        to read them; None: no samples. Texts that stand in fewer than 5 rows are never written.
 
     Raises
     ------
     TableError
         the target exists and may not be replaced, or cannot be written.
     """
-    samples = {} if data is None else _samples(schema, data)
+    source = None if data is None else open_source(data)
+    samples = {} if source is None else _samples(schema, source)
     entries = tuple(
         _ColumnEntry(
             name=c.name,
@@ -77,7 +79,13 @@ def save_schema(
         )
         for c in schema.columns
     )
-    whole = _SchemaFile(protocol=PROTOCOL, missing=schema.missing, decimal=schema.decimal, columns=entries)
+    whole = _SchemaFile(
+        protocol=PROTOCOL,
+        notes=() if source is None else source.notes,
+        missing=schema.missing,
+        decimal=schema.decimal,
+        columns=entries,
+    )
     write_whole(path, msgspec.json.format(msgspec.json.encode(whole), indent=1) + b"\n", overwrite=overwrite)
 
 
@@ -134,8 +142,8 @@ def _problem(exc: Exception, data: bytes) -> str:
     return text + "."
 
 
-def _samples(schema: Schema, data: Any) -> Mapping[str, tuple[Value, ...]]:
-    batch = next(open_source(data).batches())
+def _samples(schema: Schema, source: Source) -> Mapping[str, tuple[Value, ...]]:
+    batch = next(source.batches())
     rules = ValueRules(schema.missing, schema.decimal)
     return {
         column.name: _sample(column, batch.column(column.name), rules)
