@@ -103,7 +103,9 @@ class EventScorer:
         self._absent_is_missing = absent_is_missing
         self._read: _Read = record_of if header is None else _fields(tuple(header), delimiter)
         others = (*schema.texts, *schema.times, *self.keys)
-        self._at_keys = slice(len(schema.numbers) + len(others) - len(self.keys), len(schema.numbers) + len(others))
+        self._at_keys = slice(
+            len(schema.numbers) + len(others) - len(self.keys), len(schema.numbers) + len(others)
+        )
         self._same_keys = (
             SameKeys(schema.numbers, others) if header is None and not absent_is_missing else None
         )
@@ -122,7 +124,9 @@ class EventScorer:
         """
         rows, heads, places, refused = self._packed(lines)
         verdict = self._scorer.judge_packed(rows, self._rate)
-        columns = list(zip(*heads, strict=True)) if self.keys else [[first + place for place in places]]
+        columns: list[Sequence[Any]] = [[first + place for place in places]]
+        if self.keys:
+            columns = list(zip(*heads, strict=True))
         columns += [_short(verdict.score), _short(verdict.p_value), verdict.alert.tolist()]
         answers = _encode_lines(list(map(self._answer, *columns))) if places else b""
         return Scored(answers.split(b"\n")[:-1], places, sorted(refused), int(verdict.alert.sum()))
@@ -135,9 +139,7 @@ class EventScorer:
             return None
         return tuple(record.get(name) for name in self.keys)
 
-    def _packed(
-        self, lines: Sequence[bytes]
-    ) -> tuple[Rows, list[tuple[Any, ...]], list[int], list[Refused]]:
+    def _packed(self, lines: Sequence[bytes]) -> tuple[Rows, list[tuple[Any, ...]], list[int], list[Refused]]:
         """Rows, the values of their key columns, their places among the lines, and the others."""
         found = self._same_keys.read(lines) if self._same_keys is not None else None
         rows = None if found is None else self._records.pack_tuples(found)
