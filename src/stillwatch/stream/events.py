@@ -1,7 +1,8 @@
 """One micro-batch of events: raw lines to lines of scores, and what is wrong with the others.
 
-The same function stands behind `stillwatch score --stream` and behind a consumer of one's own (docs/stream.md): it keeps no state
-from one batch to the next, and an event's score does not depend on the events that it comes with.
+The same function stands behind `stillwatch score --stream` and behind a consumer of one's own (docs/stream.md): nothing of one
+batch stays for the next but which keys its lines had, to read more such lines sooner, and an event's score does not depend on
+the events that it comes with.
 """
 
 from __future__ import annotations

@@ -91,7 +91,7 @@ class RecordPacker:
 
     def _floats(self, rows: Sequence[tuple[Any, ...]]) -> NDArray[np.float64]:
         width = len(self._packer.schema.numbers)
-        numbers = rows if all(len(row) == width for row in rows[:1]) else [row[:width] for row in rows]
+        numbers = rows if rows and len(rows[0]) == width else [row[:width] for row in rows]
         pack = struct.Struct(f"{width}d").pack
         try:
             values = np.frombuffer(b"".join([pack(*row) for row in numbers])).reshape(len(rows), width)

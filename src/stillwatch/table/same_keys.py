@@ -33,8 +33,8 @@ class SameKeys:
 
     def __init__(self, numbers: Sequence[str], others: Sequence[str]) -> None:
         self._numbers, self._others = tuple(numbers), tuple(others)
-        self._keys: frozenset[str] = frozenset()
-        self._decode: _Decode | None = None
+        # One attribute, so that threads never see the keys of one and the decoder of another.
+        self._expected: tuple[frozenset[str], _Decode | None] = frozenset(), None
 
     def read(self, lines: Sequence[bytes]) -> list[tuple[Any, ...]] | None:
         """Of each line the values of the numbers, of the others, and then of the keys that nobody asked for.
@@ -50,10 +50,11 @@ class SameKeys:
         return found
 
     def _read(self, whole: bytes, lines: int) -> list[tuple[Any, ...]] | None:
-        if self._decode is None or not object_a_line(whole, lines, lines * len(self._keys)):
+        keys, decode = self._expected
+        if decode is None or not object_a_line(whole, lines, lines * len(keys)):
             return None
         try:
-            found = self._decode(whole)
+            found = decode(whole)
         except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
             return None
         return list(map(msgspec.structs.astuple, found)) if len(found) == lines else None
@@ -65,7 +66,7 @@ class SameKeys:
         except (InputError, UnicodeDecodeError):
             return False
         wanted = (*self._numbers, *self._others)
-        if keys == self._keys or not keys >= set(wanted) or len(keys) > len(wanted) + _MOST_OTHERS:
+        if keys == self._expected[0] or not keys >= set(wanted) or len(keys) > len(wanted) + _MOST_OTHERS:
             return False
         extra = [key for key in keys if key not in wanted]
         kinds = [float | bool | None] * len(self._numbers) + [Any] * (len(self._others) + len(extra))
@@ -73,5 +74,5 @@ class SameKeys:
         line_type = msgspec.defstruct(
             "Line", list(zip(names, kinds, strict=True)), rename=names, forbid_unknown_fields=True, gc=False
         )
-        self._keys, self._decode = frozenset(keys), msgspec.json.Decoder(line_type).decode_lines
+        self._expected = frozenset(keys), msgspec.json.Decoder(line_type).decode_lines
         return True
