@@ -110,6 +110,7 @@ class EventScorer:
         self._same_keys = (
             SameKeys(schema.numbers, others) if header is None and not absent_is_missing else None
         )
+        self._shares = _Shares()
         heads = self.keys or ("line",)
         names = {f"f{place}": name for place, name in enumerate((*heads, "score", "p_value", "alert"))}
         self._answer = msgspec.defstruct("Answer", [(name, Any) for name in names], rename=names, gc=False)
@@ -128,7 +129,7 @@ class EventScorer:
         columns: list[Sequence[Any]] = [[first + place for place in places]]
         if self.keys:
             columns = list(zip(*heads, strict=True))
-        columns += [_short(verdict.score), _short(verdict.p_value), verdict.alert.tolist()]
+        columns += [_short(verdict.score), self._shares.of(verdict.p_value), verdict.alert.tolist()]
         answers = _encode_lines(list(map(self._answer, *columns))) if places else b""
         return Scored(answers.split(b"\n")[:-1], places, sorted(refused), int(verdict.alert.sum()))
 
@@ -204,6 +205,18 @@ def _reason(line: bytes, exc: Exception) -> str:
     if len(line) > LONGEST_LINE:
         return f"is longer than {LONGEST_LINE >> 20} MB. Write one event a line."
     return "is not UTF-8 text. Write it in UTF-8." if isinstance(exc, UnicodeDecodeError) else str(exc)
+
+
+class _Shares(dict[float, float]):
+    """p-values to their short form: a model has some hundreds of them, and they come again and again."""
+
+    def __missing__(self, value: float) -> float:
+        self[value] = found = _short(np.array([value]))[0]
+        return found
+
+    def of(self, values: NDArray[np.float64]) -> list[float]:
+        """The short form of each."""
+        return list(map(self.__getitem__, values.tolist()))
 
 
 def _short(values: NDArray[np.floating[Any]]) -> list[float]:

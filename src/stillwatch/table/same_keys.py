@@ -44,20 +44,20 @@ class SameKeys:
         if len(lines) < _WORTH:
             return None
         whole = b"\n".join(lines)
-        found = self._read(whole, len(lines))
+        found = self._read(whole, lines)
         if found is None and self._learn(lines[0]):
-            found = self._read(whole, len(lines))
+            found = self._read(whole, lines)
         return found
 
-    def _read(self, whole: bytes, lines: int) -> list[tuple[Any, ...]] | None:
+    def _read(self, whole: bytes, lines: Sequence[bytes]) -> list[tuple[Any, ...]] | None:
         keys, decode = self._expected
-        if decode is None or not object_a_line(whole, lines, lines * len(keys)):
+        if decode is None or not object_a_line(whole, lines, len(lines) * len(keys)):
             return None
         try:
             found = decode(whole)
         except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
             return None
-        return list(map(msgspec.structs.astuple, found)) if len(found) == lines else None
+        return list(map(msgspec.structs.astuple, found)) if len(found) == len(lines) else None
 
     def _learn(self, line: bytes) -> bool:
         """Expect the keys of this line; whether these are others than before."""
