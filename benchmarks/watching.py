@@ -1,18 +1,23 @@
 """What drift and alert-rate monitors, and the live page, cost beside scoring.
 
 Protocol: one process, one core, the processor time of all its threads. Calls of a model of 30 numbers with n rows each, alone and
-with what watches them, in turn; then whole requests (read, scored, answered; no sockets) the same way. The median of the rounds.
+with what watches them, in short turns: alone, watched, watched, alone. Then whole requests (read, scored, answered; no sockets)
+the same way. A turn ends when the thread that counts has nothing left to do. The cost is the median over the pairs of turns of
+what watching added, with the middle 95 % of medians of pairs drawn anew (bootstrap). What the set-up left behind is frozen, as
+the service does it, so that no collection of garbage falls to either side by chance.
 The comparison of the sketches is made when somebody asks, at most every ten seconds; its time stands apart.
 """
 
 from __future__ import annotations
 
 import asyncio
+import gc
 import io
 import os
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -36,43 +41,57 @@ NAMES = [f"x{i}" for i in range(COLUMNS)]
 Run = Callable[[int], None]
 
 
-def seconds(run: Run, times: int) -> float:
+def seconds(run: Run, times: int, service: Service) -> float:
     """Processor time of a call, threads included."""
-    began = time.process_time()
+    began = time.process_time_ns()
     for i in range(times):
         run(i)
-    time.sleep(0.05)  # what was left to a thread is done by then
-    return (time.process_time() - began) / times
+    service.monitors._threads.submit(int).result()
+    return (time.process_time_ns() - began) / times / 1e9
 
 
-def cost(alone: Run, watched: Run, times: int, rounds: int) -> tuple[float, float]:
-    """Median time of a call alone, and what the watched one takes more, as a share."""
+def cost(service: Service, alone: Run, watched: Run, times: int, pairs: int) -> dict[str, float]:
+    """Median time of a call alone, and what the watched one takes more, as a share; see above."""
     alone(0), watched(0)
-    pairs = [(seconds(alone, times), seconds(watched, times)) for _ in range(rounds)]
-    plain, more = np.median([a for a, _ in pairs]), np.median([b - a for a, b in pairs])
-    return float(plain), float(more / plain)
+    gc.collect()
+    gc.freeze()
+    plain, more = [], []
+    for turn in range(pairs):
+        order = (alone, watched) if turn % 2 else (watched, alone)
+        took = {run: seconds(run, times, service) for run in order}
+        plain.append(took[alone])
+        more.append(took[watched] - took[alone])
+    gc.unfreeze()
+    typical = np.median(plain)
+    drawn = np.random.default_rng(0).choice(more, (2_000, pairs))
+    low, high = np.quantile(np.median(drawn, axis=1), [0.025, 0.975]) / typical
+    return {
+        "alone_us": float(typical * 1e6),
+        "adds_us": float(np.median(more) * 1e6),
+        "costs": float(np.median(more) / typical),
+        "low": float(low),
+        "high": float(high),
+    }
 
 
-def calls(service: Service, rows: int, times: int, rounds: int, *, live: bool) -> tuple[float, float]:
+def calls(service: Service, rows: int, times: int, pairs: int, *, live: bool) -> dict[str, float]:
     (model,) = service.models
     parts = [model.packer.array(np.resize(training_rows()[i:], (rows, COLUMNS))) for i in range(64)]
     asked = Asked(parts[0], 0, model.rate, ("score",), lambda _: None)  # type: ignore[arg-type, return-value]
 
-    def alone(i: int) -> None:
-        model.scorer.judge_packed(parts[i % 64], model.rate)
-
-    def watched(i: int) -> None:
+    def call(i: int, *, watch: bool) -> None:
         one = parts[i % 64]
         judged = Judged(model, one, model.scorer.judge_packed(one, model.rate), [Part(asked, "r", 0)])
-        service.monitors.judged(judged)
-        if live:
-            assert service.live is not None
-            service.live.judged(judged)
+        if watch:
+            service.monitors.judged(judged)
+            if live:
+                assert service.live is not None
+                service.live.judged(judged)
 
-    return cost(alone, watched, times, rounds)
+    return cost(service, partial(call, watch=False), partial(call, watch=True), times, pairs)
 
 
-def requests(service: Service, rows: int, times: int, rounds: int, *, live: bool) -> tuple[float, float]:
+def requests(service: Service, rows: int, times: int, pairs: int, *, live: bool) -> dict[str, float]:
     (model,) = service.models
     x = training_rows()
     if rows == 1:
@@ -88,14 +107,14 @@ def requests(service: Service, rows: int, times: int, rounds: int, *, live: bool
         from stillwatch.serve.batch import _part  # what the batcher does
 
         asked.reply(_part(verdict, asked, slice(None)))
+        judged = Judged(model, asked.rows, verdict, [Part(asked, "r", 0)])
         if watch:
-            judged = Judged(model, asked.rows, verdict, [Part(asked, "r", 0)])
             service.monitors.judged(judged)
             if live:
                 assert service.live is not None
                 service.live.judged(judged)
 
-    return cost(lambda i: answer(i, watch=False), lambda i: answer(i, watch=True), times, rounds)
+    return cost(service, partial(answer, watch=False), partial(answer, watch=True), times, pairs)
 
 
 def comparison(service: Service) -> float:
@@ -114,7 +133,7 @@ def main() -> None:
     options = arguments(__doc__ or "").parse_args()
     os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
     log = Log("watching", ("what", "rows", "live"), quick=options.quick)
-    rounds, scale = (3, 0.1) if options.quick else (7, 1.0)
+    pairs, scale = (4, 0.25) if options.quick else (30, 1.0)
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
         sw.distill(pa.table(dict(zip(NAMES, training_rows().T))), teacher="knn", assume_normal=True).save(
@@ -128,19 +147,20 @@ def main() -> None:
         )
         ways: tuple[tuple[str, Any], ...] = (("model call", calls), ("request", requests))
         for what, measure in ways:
-            for rows, times in ((1, 2_000), (32, 1_000), (256, 400), (4_096, 40)):
+            for rows, times in ((1, 1_024), (32, 512), (256, 256), (4_096, 32)):
                 for live in (False, True):
                     if not log.done(what=what, rows=rows, live=live):
-                        plain, more = measure(service, rows, max(5, int(times * scale)), rounds, live=live)
-                        log.add(what=what, rows=rows, live=live, alone_us=plain * 1e6, costs=more)
+                        found = measure(service, rows, int(times * scale), pairs, live=live)
+                        log.add(what=what, rows=rows, live=live, **found)
         took = comparison(service)
         asyncio.run(service.monitors.refresh())
         service.close()
     shown = [
-        (f"{line['what']}, {line['rows']:,} rows{', live page' if line['live'] else ''}", line["alone_us"], line["costs"])
+        (f"{line['what']}, {line['rows']:,} rows{', live page' if line['live'] else ''}", line["alone_us"], line["adds_us"],
+         line["costs"], line["low"], line["high"])
         for line in log.lines
     ]  # fmt: skip
-    table(("what", "alone, µs", "watching costs"), shown)
+    table(("what", "alone, µs", "adds, µs", "watching costs", "from", "to"), shown)
     dearest = {
         f"{what}, {'monitors and live page' if live else 'monitors'}": max(
             line["costs"] for line in log.lines if (line["what"], line["live"]) == (what, live)

@@ -70,6 +70,16 @@ def highest(g: Graph, x: str) -> str:
     return g.add("MatMul", both, g.constant([[1.0], [2.0], [3.0], [5.0]]))
 
 
+def highest_of_many(g: Graph, x: str) -> str:
+    """More values than are looked at one by one, each of them four times."""
+    steps = np.tile(np.linspace(-1, 1, 75)[RNG.permutation(75)], 4)
+    values = g.add("Gemm", x, g.constant(np.outer(RNG.normal(size=WIDTH), steps)), g.constant(steps))
+    high, places = g.add_many("TopK", values, g.constant([6], np.int64), outputs=2, axis=1)
+    low, _ = g.add_many("TopK", values, g.constant([3], np.int64), outputs=2, axis=1, largest=0)
+    both = g.add("Concat", high, low, g.add("Cast", places, to=1), axis=1)
+    return g.add("MatMul", both, g.constant(RNG.normal(size=(15, 1))))
+
+
 def parts(g: Graph, x: str) -> str:
     first, rest = g.add_many("Split", x, g.constant([2, 4], np.int64), outputs=2, axis=1)
     return summed(g, g.add("Concat", rest, first, axis=1))
@@ -162,6 +172,7 @@ CASES: dict[str, Build] = {
     "Sub": of("Sub", SQUARE[3]),
     "Tanh": of("Tanh"),
     "TopK": highest,
+    "TopK of many": highest_of_many,
     "Transpose": turned,
     "Where": lambda g, x: summed(g, g.add("Where", g.add("Less", x, g.constant(0.0)), g.constant(SQUARE[4]), x)),
     "ai.onnx.ml.TreeEnsembleRegressor": trees("BRANCH_LEQ", 0),

@@ -48,11 +48,12 @@ with engine_named("ray", workers=2) as engine:
         made = [0]
         def work(item):
             made[0] += 1
-            return os.getpid(), made[0]
+            return os.getpid(), made[0], os.getpriority(os.PRIO_PROCESS, 0)
         return work
     counted = {}
-    for _, (process, calls) in engine.map(start, "context", range(40)):
+    for _, (process, calls, niceness) in engine.map(start, "context", range(40)):
         counted[process] = max(calls, counted.get(process, 0))
+        assert niceness == os.getpriority(os.PRIO_PROCESS, 0)  # workers are no less urgent than processes are
     assert os.getpid() not in counted and len(counted) <= 2 and sum(counted.values()) == 40, counted
 
     # What the work raises is raised here, and a piece that kills its worker is given up.

@@ -295,9 +295,12 @@ def _product(w: Writer, call: Call, *, alpha: float, add: Value | None, beta: fl
         start = w.each(shape, kind, [add], lambda x: x)
     else:
         start = w.each(shape, kind, [add, _number(beta, kind)], lambda x, b: f"{x} * {b}")
-    w.body.append(
-        f"{w.dense(kind, w.kinds[weights], length)}({row.code}, {length}, {weights}, {width}, {start.code});"
-    )
+    if width == 1:
+        w.body.append(f"{start.code}[0] += {w.dot(kind, w.kinds[weights])}({row.code}, {weights}, {length});")
+    else:
+        w.body.append(
+            f"{w.dense(kind, w.kinds[weights], length)}({row.code}, {length}, {weights}, {width}, {start.code});"
+        )
     return start
 
 

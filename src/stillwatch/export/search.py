@@ -9,6 +9,8 @@ from stillwatch.export.values import DOUBLE, FLOAT, INT64, Value
 from stillwatch.export.writer import Writer
 
 _BLOCK = 64  # values that are looked at together, most of which hold nothing of interest
+_LANES = 32  # columns in which the best of many are sought
+_MANY = 128  # values that pay for a bound
 
 
 def is_search(product: Call) -> bool:
@@ -46,7 +48,11 @@ def _nearest(w: Writer, call: Call, product: Call) -> tuple[Value, ...]:
     places = w.local((*row.shape[:-1], count), INT64)
     far, narrow = w.local((width,), FLOAT), w.local((length,), FLOAT)
     best = w.local((count,), DOUBLE)
-    dense, bound, insert = w.dense(FLOAT, FLOAT, length), _bound(w, count), _insert(w, "<", DOUBLE)
+    dense, bound, insert = (
+        w.dense(FLOAT, FLOAT, length),
+        _bound(w, "<", FLOAT, count),
+        _insert(w, "<", DOUBLE),
+    )
     w.body += [
         "{",
         "    double size = 0;",
@@ -78,27 +84,28 @@ def _nearest(w: Writer, call: Call, product: Call) -> tuple[Value, ...]:
     return best, places
 
 
-def _bound(w: Writer, count: int) -> str:
-    """A function that gives a number which at least `count` values do not exceed, and hardly more than that."""
-    lanes, name = max(_BLOCK, count), f"bound_of_{count}_lowest"
-    w.stack += 4 * lanes + 12 * count
-    first = _first(w, "<", FLOAT)
+def _bound(w: Writer, sign: str, kind: str, count: int) -> str:
+    """A function that gives a number which at least `count` values reach, and hardly more than that."""
+    high = sign == ">"
+    lanes, name = max(_LANES, count), f"bound_of_{count}_{'highest' if high else 'lowest'}_{kind}"
+    w.stack += (4 if kind == FLOAT else 8) * (lanes + count) + 8 * count
+    first, furthest = _first(w, sign, kind), "-INFINITY" if high else "INFINITY"
     return w.helper(
         name,
-        f"""/* the lowest of every {lanes}th value are few, and the lowest of them low */
-static float {name}(const float *x, int n)
+        f"""/* the best of every {lanes}th value are few, and the best of them good */
+static {kind} {name}(const {kind} *x, int n)
 {{
-    float least[{lanes}], best[{count}];
+    {kind} lane[{lanes}], best[{count}];
     int64_t at[{count}];
     int i = 0;
     for (int j = 0; j < {lanes}; j++)
-        least[j] = INFINITY;
+        lane[j] = {furthest};
     for (; i + {lanes} <= n; i += {lanes})
         for (int j = 0; j < {lanes}; j++)
-            least[j] = x[i + j] < least[j] ? x[i + j] : least[j];
+            lane[j] = x[i + j] {sign} lane[j] ? x[i + j] : lane[j];
     for (int j = 0; i + j < n; j++)
-        least[j] = x[i + j] < least[j] ? x[i + j] : least[j];
-    {first}(least, {lanes}, {count}, best, at);
+        lane[j] = x[i + j] {sign} lane[j] ? x[i + j] : lane[j];
+    {first}(lane, {lanes}, {count}, best, at);
     return best[{count - 1}];
 }}""",
     )
@@ -123,21 +130,35 @@ def _first(w: Writer, sign: str, kind: str) -> str:
     insert, name = _insert(w, sign, kind), f"first_{'high' if sign == '>' else 'low'}_{kind}"
     return w.helper(
         name,
-        f"""static void {name}(const {kind} *x, int n, int k, {kind} *best, int64_t *at)
+        f"static void {name}(const {kind} *x, int n, int k, {kind} *best, int64_t *at)\n{{\n"
+        "    for (int held = 0, i = 0; i < n; i++)\n"
+        f"        held = {insert}(x[i], i, held, k, best, at);\n}}",
+    )
+
+
+def _first_of_many(w: Writer, sign: str, kind: str, count: int) -> str:
+    """The same for many, most of which are passed over a block at a time."""
+    insert, bound = _insert(w, sign, kind), _bound(w, sign, kind, count)
+    name = f"first_{count}_{'high' if sign == '>' else 'low'}_{kind}"
+    return w.helper(
+        name,
+        f"""static void {name}(const {kind} *x, int n, {kind} *best, int64_t *at)
 {{
-    int held = 0, i = 0;
-    for (; i < k; i++)
-        held = {insert}(x[i], i, held, k, best, at);
-    for (; i + {_BLOCK} <= n; i += {_BLOCK}) {{
-        const {kind} last = best[k - 1];
+    const {kind} least = {bound}(x, n);
+    int held = 0;
+    for (int start = 0; start < n; start += {_BLOCK}) {{
+        const int end = start + {_BLOCK} < n ? start + {_BLOCK} : n;
         int any = 0;
-        for (int j = 0; j < {_BLOCK}; j++)
-            any |= x[i + j] {sign} last;
-        for (int j = 0; any && j < {_BLOCK}; j++)
-            held = {insert}(x[i + j], i + j, held, k, best, at);
+        for (int i = start; i < end; i++)
+            any |= x[i] {sign}= least;
+        for (int i = start; any && i < end; i++)
+            if (x[i] {sign}= least)
+                held = {insert}(x[i], i, held, {count}, best, at);
     }}
-    for (; i < n; i++)
-        held = {insert}(x[i], i, held, k, best, at);
+    for (; held < {count}; held++) {{ /* only where numbers are none */
+        best[held] = x[held];
+        at[held] = held;
+    }}
 }}""",
     )
 
@@ -152,6 +173,10 @@ def write_top(w: Writer, call: Call) -> tuple[Value, ...]:
         raise call.refused("the highest or lowest are written for the last axis only")
     sign = ">" if call.attribute("largest", 1) else "<"
     found, places = (w.local((*value.shape[:-1], count[0]), kind) for kind in (value.type, INT64))
-    name = _first(w, sign, value.type)
-    w.body.append(f"{name}({value.code}, {value.shape[last]}, {count[0]}, {found.code}, {places.code});")
+    if value.size < _MANY:
+        name = _first(w, sign, value.type)
+        w.body.append(f"{name}({value.code}, {value.size}, {count[0]}, {found.code}, {places.code});")
+    else:
+        name = _first_of_many(w, sign, value.type, count[0])
+        w.body.append(f"{name}({value.code}, {value.size}, {found.code}, {places.code});")
     return found, places

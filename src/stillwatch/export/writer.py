@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from stillwatch.export.values import DOUBLE, FLOAT, Shape, Value, contiguous, literal, wrapped
 
+_PARTS = 8  # sums that a product of two rows is added up in
 _ABREAST = (8, 4, 1)  # rows of a matrix that are added at once, so that sums are read and written more seldom
 
 
@@ -161,6 +162,26 @@ static void {name}(const {kind} *restrict x, int n, const {stored} *restrict w, 
     }}
 {rounds}}}"""
         return name
+
+    def dot(self, kind: str, stored: str) -> str:
+        """The function that gives the product of two rows of these types."""
+        madd = "MADDF" if kind == FLOAT else "MADD"
+        return self.helper(
+            f"product_{kind}_{stored}",
+            f"""static {kind} product_{kind}_{stored}(const {kind} *restrict x, const {stored} *restrict w, int n)
+{{
+    {kind} part[{_PARTS}] = {{0}}, sum = 0;
+    int i = 0;
+    for (; i + {_PARTS} <= n; i += {_PARTS})
+        for (int j = 0; j < {_PARTS}; j++)
+            part[j] = {madd}(x[i + j], w[i + j], part[j]);
+    for (; i < n; i++)
+        sum = {madd}(x[i], w[i], sum);
+    for (int j = 0; j < {_PARTS}; j++)
+        sum += part[j];
+    return sum;
+}}""",
+        )
 
     def helper(self, name: str, text: str) -> str:
         """Write a function down once and return its name."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import os
 import signal
@@ -172,6 +173,8 @@ def serve(
         logging.getLogger(name).addHandler(bridge)
         logging.getLogger(name).propagate = False
     sys.setswitchinterval(_SWITCH)
+    gc.collect()
+    gc.freeze()  # what is there by now stays, and need not be looked through while somebody waits
     try:
         Server(config, service, reload_seconds=reload_seconds, linger_seconds=linger_seconds).run([listener])
     finally:

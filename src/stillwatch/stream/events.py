@@ -1,7 +1,8 @@
 """One micro-batch of events: raw lines to lines of scores, and what is wrong with the others.
 
-The same function stands behind `stillwatch score --stream` and behind a consumer of one's own (docs/stream.md): it keeps no state
-from one batch to the next, and an event's score does not depend on the events that it comes with.
+The same function stands behind `stillwatch score --stream` and behind a consumer of one's own (docs/stream.md): nothing of one
+batch stays for the next but which keys its lines had, to read more such lines sooner, and an event's score does not depend on
+the events that it comes with.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ from stillwatch.table.disk import LONGEST_LINE
 from stillwatch.table.json_lines import record_of, records_of
 from stillwatch.table.pack import Packer
 from stillwatch.table.records import Record, RecordPacker, Refused
+from stillwatch.table.rows import Rows
+from stillwatch.table.same_keys import SameKeys
 from stillwatch.table.schema import refuse_duplicates
 
 _encode_lines = msgspec.json.Encoder().encode_lines
@@ -100,6 +103,17 @@ class EventScorer:
         self._records = RecordPacker(packer, manifest.categories, absent_is_missing=absent_is_missing)
         self._absent_is_missing = absent_is_missing
         self._read: _Read = record_of if header is None else _fields(tuple(header), delimiter)
+        others = (*schema.texts, *schema.times, *self.keys)
+        self._at_keys = slice(
+            len(schema.numbers) + len(others) - len(self.keys), len(schema.numbers) + len(others)
+        )
+        self._same_keys = (
+            SameKeys(schema.numbers, others) if header is None and not absent_is_missing else None
+        )
+        self._shares = _Shares()
+        heads = self.keys or ("line",)
+        names = {f"f{place}": name for place, name in enumerate((*heads, "score", "p_value", "alert"))}
+        self._answer = msgspec.defstruct("Answer", [(name, Any) for name in names], rename=names, gc=False)
         threshold(manifest.calibration, self._rate)  # a rate too fine is better said before any event
 
     def score(self, lines: Sequence[bytes], first: int = 1) -> Scored:
@@ -110,25 +124,13 @@ class EventScorer:
         first
             number of its first line, for the answers of a model without key columns.
         """
-        records, places, refused = self._parsed(lines)
-        rows, wrong = self._records.pack(records)
-        refused += [Refused(places[at], reason) for at, reason in wrong]
-        if wrong:
-            left_out = {at for at, _ in wrong}
-            kept = [i for i in range(len(records)) if i not in left_out]
-            records, places = [records[i] for i in kept], [places[i] for i in kept]
+        rows, heads, places, refused = self._packed(lines)
         verdict = self._scorer.judge_packed(rows, self._rate)
-        heads: list[Record]
+        columns: list[Sequence[Any]] = [[first + place for place in places]]
         if self.keys:
-            heads = [{name: record.get(name) for name in self.keys} for record in records]
-        else:
-            heads = [{"line": first + place} for place in places]
-        found = zip(
-            heads, _short(verdict.score), _short(verdict.p_value), verdict.alert.tolist(), strict=True
-        )
-        answers = _encode_lines(
-            [head | {"score": score, "p_value": p, "alert": alert} for head, score, p, alert in found]
-        )
+            columns = list(zip(*heads, strict=True))
+        columns += [_short(verdict.score), self._shares.of(verdict.p_value), verdict.alert.tolist()]
+        answers = _encode_lines(list(map(self._answer, *columns))) if places else b""
         return Scored(answers.split(b"\n")[:-1], places, sorted(refused), int(verdict.alert.sum()))
 
     def key(self, line: bytes) -> tuple[Any, ...] | None:
@@ -138,6 +140,22 @@ class EventScorer:
         except (InputError, UnicodeDecodeError):
             return None
         return tuple(record.get(name) for name in self.keys)
+
+    def _packed(self, lines: Sequence[bytes]) -> tuple[Rows, list[tuple[Any, ...]], list[int], list[Refused]]:
+        """Rows, the values of their key columns, their places among the lines, and the others."""
+        found = self._same_keys.read(lines) if self._same_keys is not None else None
+        rows = None if found is None else self._records.pack_tuples(found)
+        if rows is not None and found is not None:
+            heads = [values[self._at_keys] for values in found] if self.keys else []
+            return rows, heads, list(range(len(lines))), []
+        records, places, refused = self._parsed(lines)
+        rows, wrong = self._records.pack(records)
+        refused += [Refused(places[at], reason) for at, reason in wrong]
+        if wrong:
+            left_out = {at for at, _ in wrong}
+            kept = [i for i in range(len(records)) if i not in left_out]
+            records, places = [records[i] for i in kept], [places[i] for i in kept]
+        return rows, [tuple(record.get(name) for name in self.keys) for record in records], places, refused
 
     def _parsed(self, lines: Sequence[bytes]) -> tuple[list[Record], list[int], list[Refused]]:
         whole = records_of(lines) if self._read is record_of else None
@@ -189,7 +207,21 @@ def _reason(line: bytes, exc: Exception) -> str:
     return "is not UTF-8 text. Write it in UTF-8." if isinstance(exc, UnicodeDecodeError) else str(exc)
 
 
+class _Shares(dict[float, float]):
+    """p-values to their short form: a model has some hundreds of them, and they come again and again."""
+
+    def __missing__(self, value: float) -> float:
+        self[value] = found = _short(np.array([value]))[0]
+        return found
+
+    def of(self, values: NDArray[np.float64]) -> list[float]:
+        """The short form of each."""
+        return list(map(self.__getitem__, values.tolist()))
+
+
 def _short(values: NDArray[np.floating[Any]]) -> list[float]:
     """As float32, each as the number with the fewest digits that reads back as the same."""
-    texts = pc.cast(pa.array(values.astype(np.float32)), pa.string())
-    return list(pc.cast(texts, pa.float64()).to_pylist())
+    narrow = np.ascontiguousarray(values, dtype=np.float32)
+    # `pa.array` would import pandas, where it is installed.
+    array = pa.Array.from_buffers(pa.float32(), len(narrow), [None, pa.py_buffer(narrow)])
+    return list(pc.cast(pc.cast(array, pa.string()), pa.float64()).to_pylist())

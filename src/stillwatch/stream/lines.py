@@ -76,7 +76,9 @@ class Lines:
             if end < 0:
                 return []
             chunk, self._skipping = chunk[end:], False
-        *lines, self._rest = (self._rest + chunk).split(b"\n")
+        lines = chunk.split(b"\n")
+        lines[0] = self._rest + lines[0]
+        self._rest = lines.pop()
         if len(self._rest) > LONGEST_LINE:
             self._rest, self._skipping = self._rest[: LONGEST_LINE + 1], True
         return lines

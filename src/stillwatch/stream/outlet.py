@@ -105,7 +105,7 @@ class Outlet:
         key
             of the last event that was scored; None: there was none, or the model has no key columns.
         """
-        scores = b"".join(line + b"\n" for line in scored.lines)
+        scores = b"\n".join([*scored.lines, b""])
         letters = b"".join(self._letter(lines[at], first + at, why) for at, why in scored.refused)
         self._scores.write(scores)
         self._dead.write(letters)

@@ -27,6 +27,7 @@ _MOST, _MOST_WIDE = 1536, 512  # a wide table pays for its features already
 _MOST_NUMBERS = 46_000  # in the whole student: 184 KB
 _FEWEST = 64
 MOST_AXES = 32  # more columns than this are measured along their main axes
+_COARSE = 3e-5  # error of a squared distance, as a share of it, that a choice in single precision may bring
 
 
 class Prototypes:
@@ -135,16 +136,24 @@ class Prototypes:
     def write(self, graph: Graph, matrix: str) -> str:
         """Choose the nearest points, measure the distances to them, and one Gemm and one Relu a layer; see `Student.write`.
 
-        Distances are differences of close numbers: in double precision, neither they nor the choice hang on rounding.
+        Distances are differences of close numbers: they are measured in double precision. So is the choice, unless the points lie
+        so far apart that single precision tells them apart, too, in half the time.
         """
         self._check_fitted()
         exact = graph.add("Cast", matrix, to=graph.DOUBLE)
-        places = graph.add("Cast", graph.constant(self.places), to=graph.DOUBLE)
+        stored = graph.constant(self.places)
+        places = graph.add("Cast", stored, to=graph.DOUBLE)
         along = graph.add("MatMul", exact, graph.add("Cast", graph.constant(self.axes), to=graph.DOUBLE))
-        norm = graph.add("ReduceSumSquare", places, axes=[1], keepdims=0)
-        far = graph.add("Gemm", along, places, norm, alpha=-2.0, transB=1)
         count = graph.constant([self._looked_at], np.int64)
-        _, chosen = graph.add_many("TopK", far, count, outputs=2, axis=1, largest=0)
+        if _coarseness(self.places, self.blur) <= _COARSE:
+            rough = graph.add("Cast", along, to=graph.FLOAT)
+            norm = graph.constant(-np.square(self.places.astype(np.float64)).sum(axis=1) / 2)
+            near = graph.add("Gemm", rough, stored, norm, transB=1)
+            _, chosen = graph.add_many("TopK", near, count, outputs=2, axis=1)
+        else:
+            norm = graph.add("ReduceSumSquare", places, axes=[1], keepdims=0)
+            far = graph.add("Gemm", along, places, norm, alpha=-2.0, transB=1)
+            _, chosen = graph.add_many("TopK", far, count, outputs=2, axis=1, largest=0)
         row = graph.add("Reshape", along, graph.constant([-1, 1, self.axes.shape[1]], np.int64))
         away = graph.add("Sub", row, graph.add("Gather", places, chosen, axis=0))
         squares = graph.add("ReduceSumSquare", away, axes=[2], keepdims=0)
@@ -187,3 +196,22 @@ def _default_points(rows: int, columns: int, axes: int, others: int) -> int:
     """As many as the file holds beside the student's other numbers, and as the asked rows can place."""
     room = max(_FEWEST, (_MOST_NUMBERS - others) // axes)
     return max(1, min(_MOST if columns == axes else _MOST_WIDE, room, rows // 40))
+
+
+def _coarseness(places: NDArray[np.float32], blur: float) -> float:
+    """Rounding of a squared distance in single precision, as a share of the squared distance to the fourth point nearby.
+
+    Points at the same place are no choice: below `blur` all is near.
+    """
+    if len(places) < 2:
+        return 0.0
+    exact = places.astype(np.float64)
+    size = np.square(exact).sum(axis=1)
+    fourth = min(4, len(exact) - 1)
+    worst = 0.0
+    for start in range(0, len(exact), _BLOCK):
+        part = exact[start : start + _BLOCK]
+        apart = size[start : start + _BLOCK, None] + size - 2 * (part @ exact.T)
+        between = np.maximum(np.partition(apart, fourth, axis=1)[:, fourth], blur)
+        worst = max(worst, float((size[start : start + _BLOCK] / between).max()))
+    return float(np.sqrt(exact.shape[1] + 4) * 2.0**-24 * worst)

@@ -13,6 +13,7 @@ from functools import partial
 from typing import Any
 
 import msgspec
+import numpy as np
 import pyarrow as pa
 
 from stillwatch.errors import InputError, SchemaError, TableError
@@ -22,6 +23,8 @@ from stillwatch.table.memory import column_of
 from stillwatch.table.values import shown
 
 _BOM = b"\xef\xbb\xbf"
+_COLON, _OPEN, _CLOSE = b":{}"
+_PIECE = 1 << 16  # bytes that are compared at once, and stay in the cache
 _decode = msgspec.json.Decoder().decode
 _decode_lines = msgspec.json.Decoder(dict[str, Any]).decode_lines
 
@@ -112,9 +115,7 @@ def record_of(line: bytes) -> dict[str, Any]:
 def records_of(lines: Sequence[bytes]) -> list[dict[str, Any]] | None:
     """Many lines at once, None where any of them may not be an object, or is blank: then each must be looked at alone."""
     whole = b"\n".join(lines)
-    # The decoder cares for values, not for lines. Nothing that goes on behind "}" goes on with "{": so each line has a value of
-    # its own, and where there are as many values as lines, only one.
-    if not (whole[:1] == b"{" and whole[-1:] == b"}" and whole.count(b"}\n{") == len(lines) - 1):
+    if not object_a_line(whole, lines):
         return None
     try:
         records = _decode_lines(whole)
@@ -125,9 +126,34 @@ def records_of(lines: Sequence[bytes]) -> list[dict[str, Any]] | None:
     return records
 
 
+def object_a_line(whole: bytes, lines: Sequence[bytes], keys: int | None = None) -> bool:
+    """Whether lines hold an object each if, joined, they decode to as many values.
+
+    The decoder cares for values, not for lines. Nothing that goes on behind "}" goes on with "{": so each line that begins and
+    ends so has a value of its own, and where there are as many values as lines, only one.
+
+    Parameters
+    ----------
+    whole
+        the lines, joined by line feeds.
+    keys
+        of all objects together, where they are known: then none may stand twice.
+    """
+    lengths = np.fromiter(map(len, lines), np.intp, len(lines))
+    if not lengths.all():
+        return False
+    signs = np.frombuffer(whole, np.uint8)
+    ends = np.cumsum(lengths + 1) - 2
+    if (signs[ends] != _CLOSE).any() or (signs[ends + 1 - lengths] != _OPEN).any():
+        return False
+    return keys is None or not _may_be_doubled(whole, keys)
+
+
 def _may_be_doubled(line: bytes, keys: int) -> bool:
     """Whether a key may stand twice, which the decoder does not tell: it has a colon, most often right behind its quote."""
-    if line.count(b":") <= keys:
+    signs = np.frombuffer(line, np.uint8)
+    pieces = (signs[start : start + _PIECE] for start in range(0, len(signs), _PIECE))
+    if sum(np.count_nonzero(piece == _COLON) for piece in pieces) <= keys:
         return False
     return line.count(b'":') != keys or b'" ' in line or b"\t" in line
 

@@ -5,6 +5,7 @@ What is wrong with one does not touch the others: each row means what it means a
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import chain
 from operator import itemgetter
@@ -75,16 +76,44 @@ class RecordPacker:
         except _NOT_IN_STRIDE:
             return self._one_by_one(records)
 
+    def pack_tuples(self, rows: Sequence[tuple[Any, ...]]) -> Rows | None:
+        """The same of tuples: the schema's numbers (as float, bool or None), texts and times, in order, then anything.
+
+        None: something is wrong with some of them.
+        """
+        place = {name: at for at, name in enumerate(self._names)}
+        try:
+            return self._packed(
+                self._floats(rows), len(rows), lambda name: list(map(itemgetter(place[name]), rows))
+            )
+        except _NOT_IN_STRIDE:
+            return None
+
+    def _floats(self, rows: Sequence[tuple[Any, ...]]) -> NDArray[np.float64]:
+        width = len(self._packer.schema.numbers)
+        numbers = rows if rows and len(rows[0]) == width else [row[:width] for row in rows]
+        pack = struct.Struct(f"{width}d").pack
+        try:
+            values = np.frombuffer(b"".join([pack(*row) for row in numbers])).reshape(len(rows), width)
+        except struct.error:  # None
+            values = np.array(numbers, dtype=np.float64)
+        return self._packer.rules.blanked(values)
+
     def _in_stride(self, records: Sequence[Record]) -> Rows:
         """All at once; any error means that a record has to be looked at alone."""
+        numbers = self._matrix([self._numbers(record) for record in records])
+        return self._packed(numbers, len(records), lambda name: [record[name] for record in records])
+
+    def _packed(
+        self, numbers: NDArray[np.float64], rows: int, column_named: Callable[[str], list[Any]]
+    ) -> Rows:
         rules = self._packer.rules
-        texts = np.empty((len(records), len(self._texts)), dtype=np.object_)
+        texts = np.empty((rows, len(self._texts)), dtype=np.object_)
         for j, (name, known) in enumerate(self._texts.items()):
-            values = [record[name] for record in records]
-            texts[:, j] = [value if value in known else rules.text(value) for value in values]
-        times = np.empty((len(records), len(self._zones)), dtype=np.int64)
+            texts[:, j] = [value if value in known else rules.text(value) for value in column_named(name)]
+        times = np.empty((rows, len(self._zones)), dtype=np.int64)
         for j, (name, zone) in enumerate(self._zones.items()):
-            values = [record[name] for record in records]
+            values = column_named(name)
             column = column_of(values, name)
             types = {type(value) for value in values if value is not None}
             # A column of several types is text or floats, and of integers beyond 64 bits floats, too: these round.
@@ -94,7 +123,7 @@ class RecordPacker:
             if found.wrong is not None:
                 raise ValueError(name)
             times[:, j] = found.values
-        return Rows(self._matrix([self._numbers(record) for record in records]), texts, times)
+        return Rows(numbers, texts, times)
 
     def _matrix(self, rows: list[tuple[Any, ...]]) -> NDArray[np.float64]:
         width = len(self._packer.schema.numbers)

@@ -1,14 +1,17 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
 from stillwatch.serve.models import Models, open_model
+from stillwatch.serve.watch import monitors
 from stillwatch.serve.watch.monitors import BLOCK, Monitors, Sample
 from tests.serve.bodies import inference
 from tests.serve.conftest import Ask
@@ -29,7 +32,10 @@ def send(ask: Ask, rows: list[dict[str, Any]]) -> None:
 
 
 @pytest.mark.parametrize("rows", [0, 1, 2, 40, 64, 1_000])
-def test_one_row_and_a_small_part_of_the_others_are_looked_at(payments: Path, rows: int) -> None:
+def test_one_row_and_a_small_part_of_the_others_are_looked_at(
+    payments: Path, rows: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(monitors, "_PACE", 10**9)
     model = open_model(payments)
     sample, threads = Sample(model), ThreadPoolExecutor(1)
     packed = next(model.scorer.pack(mixed_table(1_000).slice(0, rows))) if rows else None
@@ -41,6 +47,31 @@ def test_one_row_and_a_small_part_of_the_others_are_looked_at(payments: Path, ro
     asyncio.run(sample.refresh(threads))
     most = 64 + 300 * (1 + rows // 128)
     assert min(300 * rows, most - 64) <= sample.watched.rows <= most
+
+
+def test_calls_are_passed_over_where_rows_come_too_fast(
+    payments: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = SimpleNamespace(monotonic=lambda: 0.0, time=time.time)
+    monkeypatch.setattr(monitors, "time", clock)
+    model = open_model(payments)
+    sample, threads = Sample(model), ThreadPoolExecutor(1)
+    packed = next(model.scorer.pack(mixed_table(1)))
+    verdict = model.scorer.judge_packed(packed)
+
+    def looked_at(calls: int, seconds: float) -> int:
+        before, began = sample.watched.rows, clock.monotonic()
+        for call in range(calls):
+            clock.monotonic = lambda now=began + seconds * (call + 1) / calls: now
+            sample.add(packed, verdict, threads)
+            sample._looks = []
+        threads.submit(sample._compare, sample._taken()).result()
+        return sample.watched.rows - before
+
+    assert looked_at(1_024, seconds=0.1) == 1_024  # before it is known how fast they come
+    assert 800 < looked_at(10_000, seconds=1.0) < 1_300
+    looked_at(10_000, seconds=100.0)
+    assert looked_at(500, seconds=5.0) == 500
 
 
 def test_rows_like_those_that_were_learnt_have_not_drifted(watch: Ask, events: list[dict[str, Any]]) -> None:

@@ -1,9 +1,11 @@
 """Drift and alert rate, watched beside scoring on a sample of its rows.
 
 Every scoring call of n rows adds 1 + n / 128 rows to what may be looked at, so that their number alone bounds what watching
-costs, whatever the load (benchmarks/watching.py). Which rows they are hangs on nothing but that number and chance: calls of one
-row are all looked at, of larger ones a part. They wait until a thousand have come; then a thread counts them in the cells of the
-model's sketches and lets the monitor of scores bet. What has drifted is worked out when somebody asks, and not too often.
+costs, whatever the load (benchmarks/watching.py). Where rows come faster than a thousand a second, calls are passed over by
+chance, so that about so many are looked at. Which rows they are hangs on nothing but numbers, pace and chance: calls of one row
+are all looked at until then, of larger ones a part. They wait until a thousand have come; then a thread counts them in the
+cells of the model's sketches and lets the monitor of scores bet. What has drifted is worked out when somebody asks, and not too
+often.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from random import random
 from typing import Any
 
 import numpy as np
@@ -32,6 +35,7 @@ LEVEL = 0.001  # chance that one comparison of an unchanged stream calls anythin
 BLOCK = 4_096  # rows: the comparison is of the last one or two blocks
 _LOOK = 1_024  # rows counted at once
 _PIECE = 64  # rows taken from a call that has as many: picking costs time, too
+_PACE = 1_000  # rows a second
 _BACKLOG = 4  # looks that may wait; further rows are left out
 _FRESH = 10.0  # seconds between two comparisons, or 50 times as long as one takes
 
@@ -74,6 +78,8 @@ class Sample:
         self._held = 0
         self._looks: list[Future[None]] = []
         self._credit = _PIECE  # rows that may be looked at
+        self._share = 1.0  # of calls that are not passed over
+        self._began = time.monotonic()
         self._rows = 0
         # An approximate calibration has no sketch of its scores, and promises nothing.
         self._monitor = None if model.manifest.sketches.score is None else model.scorer.monitor()
@@ -82,6 +88,8 @@ class Sample:
 
     def add(self, rows: Rows, verdict: Verdict, threads: ThreadPoolExecutor) -> None:
         """Take some of the rows, or none; on the event loop."""
+        if self._share < 1 and random() > self._share:
+            return
         many = len(rows)
         self._credit = min(self._credit + 1 + many // 128, _LOOK)
         wanted = min(many, self._credit)
@@ -101,6 +109,12 @@ class Sample:
                 self._looks.append(threads.submit(self._look, taken))
 
     def _taken(self) -> list[_Taken]:
+        """What waits; and pass over as many calls as would have held these rows to the pace."""
+        now = time.monotonic()
+        share = min(1.0, self._share * (now - self._began) * _PACE / max(1, self._held))
+        if self._held >= _LOOK or share > self._share:  # a few rows may come at once by chance
+            self._share = share
+        self._began = now
         waiting, self._waiting, self._held = self._waiting, [], 0
         return waiting
 

@@ -151,7 +151,7 @@ class Recent:
             key=_key(judged.model, part, row),
             score=float(judged.verdict.score[at]),
             p_value=float(judged.verdict.p_value[at]),
-            packed=judged.rows.take(np.array([at])),
+            packed=judged.rows.take(slice(at, at + 1)).copied(),
         )
 
 

@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from numpy.typing import NDArray
+
+import stillwatch as sw
+from stillwatch.artifact.parity import disagreement, open_session
+from stillwatch.graph import Graph
+
+WIDTH = 8
+RNG = np.random.default_rng(0)
+
+
+def student(places: NDArray[Any], blur: float) -> sw.Prototypes:
+    """As if fitted: its score is the mean logarithm of the four distances."""
+    made = sw.Prototypes()
+    made.places, made.axes = places.astype(np.float32), np.eye(WIDTH, dtype=np.float32)
+    made.blur = blur
+    weight = np.concatenate([np.full(made.nearest, 0.25), np.zeros(WIDTH)]).astype(np.float32)
+    made.layers = [(weight[:, None], np.zeros(1, dtype=np.float32))]
+    return made
+
+
+def graph_of(made: sw.Prototypes) -> bytes:
+    graph = Graph()
+    return graph.finish(made.write(graph, graph.input("num", WIDTH)))
+
+
+def spread(count: int, near: float, apart: float) -> NDArray[Any]:
+    """Points in forty clumps."""
+    clumps = RNG.normal(size=(40, WIDTH)) * apart
+    return clumps[RNG.integers(0, 40, count)] + RNG.normal(size=(count, WIDTH)) * near
+
+
+@pytest.mark.parametrize(("near", "apart", "exact"), [(1.0, 3.0, False), (1e-3, 100.0, True)])
+def test_points_are_chosen_in_a_precision_that_tells_them_apart(
+    near: float, apart: float, exact: bool
+) -> None:
+    places = spread(600, near, apart)
+    made = student(places, blur=near**2 / 10)
+    model = graph_of(made)
+    first = next(node for node in onnx.ModelProto.FromString(model).graph.node if node.op_type == "Gemm")
+    assert ("alpha" in {each.name for each in first.attribute}) == exact
+    rows = places[RNG.integers(0, 600, 2_000)] + RNG.normal(size=(2_000, WIDTH)) * near
+    rows = rows.astype(np.float32)
+    session = open_session(model)
+    together = session.run(["score"], {"num": rows})[0][:, 0]
+    alone = np.concatenate([session.run(["score"], {"num": row[None]})[0][:, 0] for row in rows[:300]])
+    assert disagreement(together[:300], alone) < 1e-6
+    assert disagreement(made.score(rows), together) < 1e-5
