@@ -20,7 +20,7 @@ def payments(tmp_path_factory: pytest.TempPathFactory) -> Path:
     table = mixed_table(2_400)
     table = table.append_column("payment_id", pa.array([f"p{i}" for i in range(2_400)]))
     folder = tmp_path_factory.mktemp("watched") / "payments"
-    student = sw.MLP(hidden=(16,), steps=60)
+    student = sw.MLP(hidden=(16,), steps=200)
     sw.distill(table, label="fraud", key=["payment_id"], teacher="knn", student=student).save(folder)
     return folder
 
