@@ -141,9 +141,25 @@ def test_normal_is_the_middle_of_the_groups_most_alike() -> None:
     explainer = Explainer(
         Schema(columns=tuple(columns)), references, lambda rows: np.zeros(len(rows), np.float32)
     )
-    row = Rows(np.array([[0.1, 5.6, np.nan]]), np.array([["b"]], dtype=object))
+    row = Rows(np.array([[0.0, 5.6, np.nan]]), np.array([["a"]], dtype=object))
     (found,) = explainer.explain(row, 9)
-    assert {r.column: r.normal for r in found} == {"x": 0.1, "y": 6.0, "z": None, "t": "b"}
+    assert {r.column: r.normal for r in found} == {"x": 0.1, "y": 6.0, "z": None, "t": "a"}
+
+
+def test_what_is_missing_on_both_sides_is_not_odd() -> None:
+    """Five such columns take no place of the two that hide each other; one that is missing on one side does."""
+    schema = Schema(columns=tuple(Column(name=f"x{j}", kind="number") for j in range(8)))
+    references = References(
+        numbers=((0.0, 0.0, 0.0, *[None] * 5),), texts=((),), times=((),), scale=(1.0,) * 8
+    )
+
+    def saturated(rows: Rows) -> np.ndarray:
+        odd = np.abs(np.nan_to_num(rows.numbers[:, :3], nan=9.0)).max(axis=1)
+        return np.minimum(odd, 6.0).astype(np.float32)
+
+    row = Rows(np.array([[9.0, 9.0, *[np.nan] * 6]]), np.empty((1, 0), object))
+    (found,) = Explainer(schema, references, saturated).explain(row, 3)
+    assert {r.column: r.effect for r in found} == pytest.approx({"x0": 2.0, "x1": 2.0, "x2": 2.0})
 
 
 @pytest.mark.parametrize("top", [1, 2, 3, 4, 7, 12])

@@ -100,9 +100,8 @@ class Explainer:
     def _effects(self, row: Rows, normal: Rows, away: NDArray[np.float64]) -> NDArray[np.float64]:
         """(d,) effect of every column, see `Reason`."""
         width = len(away)
-        together = away.argsort(kind="stable")[
-            -_TOGETHER:
-        ]  # NaN: one of the two is missing, the furthest there is
+        # NaN, the last, is the furthest: one of the two is missing.
+        together = away.argsort(kind="stable")[-_TOGETHER:]
         count = len(together)
         copies, first = [], 0
         for values, usual in zip(_parts(row), _parts(normal), strict=True):
