@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 import stillwatch as sw
@@ -30,7 +31,7 @@ def test_every_kind_makes_valid_rows(kind: str, parents, rng: np.random.Generato
     assert set(np.unique(code.differs)) <= {0.0, np.float32(3.0)}
 
 
-@pytest.mark.parametrize("kind", ["jitter", "swap", "between", "box"])
+@pytest.mark.parametrize("kind", ["jitter", "swap", "between", "local", "box"])
 def test_discrete_columns_keep_to_values_that_exist(kind: str, parents, rng: np.random.Generator) -> None:  # type: ignore[no-untyped-def]
     assert parents.discrete.any()
     code = KINDS[kind](parents, 500, rng)
@@ -50,6 +51,21 @@ def test_shares_are_kept_and_a_seed_repeats(parents) -> None:  # type: ignore[no
 def test_extremes_reach_the_edge_of_the_box(parents, rng: np.random.Generator) -> None:  # type: ignore[no-untyped-def]
     code = KINDS["extreme"](parents, 5_000, rng)
     assert (np.abs(code.u).max(axis=0) > 0.9).all()
+
+
+def test_local_rows_keep_to_the_shape_of_their_surroundings(rng: np.random.Generator) -> None:
+    along = rng.normal(size=(600, 1)) @ [[1.0, 1.0]] + 0.02 * rng.normal(size=(600, 2))
+    there = np.concatenate([along - 5, along * [1, -1] + 5])  # two far groups, each a thin line of its own
+    table = pa.table({"a": there[:, 0], "b": there[:, 1]})
+    schema = sw.inspect(table)
+    rows = Packer(schema).table(table)
+    features = fit_features(rows, schema)
+    found = parents_of(features.encode(rows), features)
+    made = features.squash(KINDS["local"](found, 2_000, rng).u)
+    nearest = np.linalg.norm(made[:, None] - found.f[None], axis=2).min(axis=1)
+    spread = np.linalg.norm(found.spread)
+    assert np.quantile(nearest, 0.9) < 0.05 * spread
+    assert (nearest > 0).all()
 
 
 def test_knowledge_survives_a_round_trip(distilled: sw.Distillation, tmp_path) -> None:  # type: ignore[no-untyped-def]

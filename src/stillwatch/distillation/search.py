@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stillwatch.errors import InputError, StudentError
-from stillwatch.evaluation.fidelity import spearman
+from stillwatch.evaluation.fidelity import upper_spearman
 from stillwatch.knowledge.knowledge import TRAIN, Knowledge
 from stillwatch.students.protocol import Student
 from stillwatch.students.sizes import Choice, least_bytes, worth_trying
@@ -186,8 +186,8 @@ class Exam:
     def fidelities(self, student: Student, knowledge: Knowledge) -> tuple[float, float]:
         """Agreement on real rows held out, and on unseen ones."""
         held = knowledge.held_out & (knowledge.kind == TRAIN)
-        unseen = upper_agreement(student.score(self.x), self.asked) or 0.0
-        real = upper_agreement(student.score(knowledge.x[held]), knowledge.target[held])
+        unseen = upper_spearman(student.score(self.x), self.asked) or 0.0
+        real = upper_spearman(student.score(knowledge.x[held]), knowledge.target[held])
         return unseen if real is None else real, unseen  # a tiny table holds out too few
 
 
@@ -263,12 +263,6 @@ def choose(inside: list[Trial], fidelity: float | None) -> Trial:
     best = max(trial.fidelity for trial in inside)
     alike = [trial for trial in inside if trial.fidelity > best - _ALIKE]
     return min(alike, key=lambda trial: (trial.bytes, trial.latency_us, trial.name))
-
-
-def upper_agreement(scores: NDArray[np.float32], asked: NDArray[np.float32]) -> float | None:
-    """Rank agreement over the rows above the median of what was asked; None where there are too few."""
-    upper = asked > np.median(asked) if len(asked) else np.zeros(0, dtype=np.bool_)
-    return spearman(scores[upper], asked[upper]) if upper.sum() > 2 else None
 
 
 class _Workshop:

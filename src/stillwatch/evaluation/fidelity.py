@@ -18,7 +18,7 @@ class Fidelity(msgspec.Struct, frozen=True, kw_only=True):
 
     rows: int
     spearman: float
-    spearman_upper: float | None  # over rows above the teacher's median; None where there are fewer than 2
+    spearman_upper: float | None  # over rows above the teacher's median; None where there are fewer than 3
     top_1_percent: float
     top_k: float
     k: int
@@ -52,16 +52,24 @@ def fidelity(student: ArrayLike, teacher: ArrayLike, *, k: int = 100) -> Fidelit
         raise InputError(f"fidelity needs 2 rows or more, not {len(s)}.")
     if k < 1:
         raise InputError(f"k is {k}; expected 1 or more.")
-    upper = t > np.median(t)
     k = min(k, len(s))
     return Fidelity(
         rows=len(s),
         spearman=spearman(s, t),
-        spearman_upper=spearman(s[upper], t[upper]) if upper.sum() >= 2 else None,
+        spearman_upper=upper_spearman(s, t),
         top_1_percent=top_overlap(s, t, math.ceil(len(s) / 100)),
         top_k=top_overlap(s, t, k),
         k=k,
     )
+
+
+def upper_spearman(student: NDArray[np.floating], teacher: NDArray[np.floating]) -> float | None:
+    """Rank agreement over the rows above the teacher's median; None where there are fewer than 3.
+
+    Over all rows it is near 1 for everything: the lower half is easy.
+    """
+    upper = teacher > np.median(teacher) if len(teacher) else np.zeros(0, dtype=np.bool_)
+    return spearman(student[upper], teacher[upper]) if upper.sum() > 2 else None
 
 
 def spearman(a: ArrayLike, b: ArrayLike) -> float:

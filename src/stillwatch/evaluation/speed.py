@@ -11,7 +11,7 @@ import numpy as np
 
 from stillwatch.errors import InputError
 
-SECONDS = 0.3
+SECONDS = 0.15
 _FEWEST_CALLS = 3
 _MOST_CALLS = 20_000  # enough for a p99; more would only heat the machine
 

@@ -16,6 +16,7 @@ from stillwatch.errors import InputError
 from stillwatch.knowledge.soften import Softener
 
 TRAIN = "train"
+NEAR = "local"  # the kind of synthetic rows that lie where new rows would
 _ROWS, _PROVENANCE = "rows.parquet", "provenance.json"
 
 

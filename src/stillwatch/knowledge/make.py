@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from stillwatch.features.pipeline import Code, Features
 from stillwatch.knowledge import transfer
 from stillwatch.knowledge.extract import Asker
-from stillwatch.knowledge.knowledge import TRAIN, Knowledge
+from stillwatch.knowledge.knowledge import NEAR, TRAIN, Knowledge
 from stillwatch.knowledge.soften import Softener, fit_softener
 from stillwatch.teachers.out_of_fold import TrainingScores
 
@@ -18,7 +18,15 @@ MOST_TRAINING_ROWS = 20_000
 MOST_SYNTHETIC = 90_000
 HELD_OUT = 0.1
 
-SHARES = {"jitter": 0.3, "swap": 0.25, "between": 0.2, "extreme": 0.1, "box": 0.1, "flip": 0.05}
+SHARES = {
+    NEAR: 0.35,
+    "swap": 0.2,
+    "jitter": 0.15,
+    "between": 0.1,
+    "extreme": 0.08,
+    "flip": 0.07,
+    "box": 0.05,
+}
 
 
 def make_knowledge(

@@ -16,9 +16,13 @@ from numpy.typing import NDArray
 
 from stillwatch.features.number import DIFFERS
 from stillwatch.features.pipeline import Code, Features
+from stillwatch.knowledge.knowledge import NEAR
 
 Draw = Callable[["Parents", int, np.random.Generator], Code]
 _DISCRETE = 20  # a column with at most so many distinct values is resampled, never jittered
+_NEAR = 9
+_AMONG = 2_048  # rows among which the nearest are looked for
+_BLOCK = 1_024
 
 
 @dataclass(frozen=True)
@@ -109,6 +113,21 @@ def between(parents: Parents, n: int, rng: np.random.Generator) -> Code:
     return parents.with_f(base, np.where(parents.discrete, parents.f[b], f))
 
 
+def local(parents: Parents, n: int, rng: np.random.Generator) -> Code:
+    """Rows spread around a row as the rows nearest to it are: where a row that nobody has seen would lie."""
+    a = _pick(parents, n, rng)
+    near = _nearest(parents, rng)[a]
+    weight = rng.normal(size=near.shape)
+    weight -= weight.mean(axis=1, keepdims=True)  # a difference of near rows, not a place of its own
+    weight *= np.exp(rng.uniform(np.log(0.3), np.log(1.5), size=(n, 1))) / np.sqrt(near.shape[1])
+    f = parents.f[a]
+    for column, w in zip(near.T, weight.astype(np.float32).T, strict=True):
+        f = f + w[:, None] * parents.f[column]
+    other = near[np.arange(n), rng.integers(0, near.shape[1], size=n)]
+    base = _blend(parents.code.take(a), parents.code.take(other), np.full((n, 1), 0.3), rng)
+    return parents.with_f(base, np.where(parents.discrete, parents.features.squash(base.u), f))
+
+
 def extreme(parents: Parents, n: int, rng: np.random.Generator) -> Code:
     """Rows with a few columns pushed out, up to the edge of their box."""
     base = parents.code.take(_pick(parents, n, rng))
@@ -162,6 +181,7 @@ KINDS: dict[str, Draw] = {
     "jitter": jitter,
     "swap": swap,
     "between": between,
+    NEAR: local,
     "extreme": extreme,
     "box": box,
     "flip": flip,
@@ -195,6 +215,19 @@ def concatenate(codes: list[Code]) -> Code:
 
 def _pick(parents: Parents, n: int, rng: np.random.Generator) -> NDArray[np.int64]:
     return rng.integers(0, len(parents), size=n)
+
+
+def _nearest(parents: Parents, rng: np.random.Generator) -> NDArray[np.int64]:
+    """(len(parents), k) rows that lie nearest to each among a sample of them, its numbers in standard deviations."""
+    f = parents.f / np.maximum(parents.spread, 1e-6)
+    among = rng.permutation(len(f))[:_AMONG]
+    k = min(_NEAR, len(among))
+    norm, turned = np.square(f[among]).sum(axis=1), f[among].T.copy()
+    found = [
+        np.argpartition(norm - 2 * (f[at : at + _BLOCK] @ turned), k - 1, axis=1)[:, :k]
+        for at in range(0, len(f), _BLOCK)
+    ]
+    return among[np.concatenate(found)]
 
 
 def _sparse(shape: tuple[int, int], rng: np.random.Generator) -> NDArray[np.bool_]:

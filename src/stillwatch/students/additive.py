@@ -87,7 +87,7 @@ class Additive:
     def score(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
         """NumPy form of the sum; see `Student.score`."""
         self._check_fitted()
-        return in_blocks(lambda part: (self.terms(part) @ self.weight + self.bias)[:, 0], x, _BLOCK)
+        return in_blocks(self._sum, x, _BLOCK)
 
     def terms(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
         """(n, terms) what the score is a weighted sum of: the features, ramps of the curved ones, products of the pairs'."""
@@ -125,7 +125,10 @@ class Additive:
         return np.append(start, start[-1] + 1 / slope[-1]), np.append(np.float32(0), np.cumsum(climbs))
 
     def write(self, graph: Graph, matrix: str) -> str:
-        """Ramps, products of ramps, and one Gemm; see `Student.write`."""
+        """Ramps, products of ramps, and one Gemm; see `Student.write`.
+
+        Hundreds of terms cancel each other: summed in double precision, the score does not hang on their order.
+        """
         self._check_fitted()
         columns, (most, curved) = len(self.weight) - self._curved_terms, self.ramps.start.shape
         parts = [matrix]
@@ -147,7 +150,11 @@ class Additive:
             both = graph.add("Mul", *sides)
             parts.append(graph.add("Reshape", both, graph.constant([-1, count * _PAIR_RAMPS**2], np.int64)))
         together = graph.add("Concat", *parts, axis=1) if len(parts) > 1 else matrix
-        return graph.add("Gemm", together, graph.constant(self.weight), graph.constant(self.bias))
+        weight, bias = (
+            graph.add("Cast", graph.constant(part), to=graph.DOUBLE) for part in (self.weight, self.bias)
+        )
+        exact = graph.add("Cast", together, to=graph.DOUBLE)
+        return graph.add("Cast", graph.add("Gemm", exact, weight, bias), to=graph.FLOAT)
 
     def describe(self) -> dict[str, Any]:
         """Name, shape and number of parameters."""
@@ -163,6 +170,10 @@ class Additive:
     @property
     def _curved_terms(self) -> int:
         return self.ramps.start.size + len(self.left) * _PAIR_RAMPS**2
+
+    def _sum(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
+        exact = self.terms(x).astype(np.float64) @ self.weight.astype(np.float64) + self.bias
+        return exact[:, 0].astype(np.float32)
 
     def _straight(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
         straight = np.ones(x.shape[1], dtype=np.float32)

@@ -16,7 +16,7 @@ from stillwatch.students.dense import Layers
 from stillwatch.students.protocol import Progress
 from stillwatch.training.loop import one_thread, train
 
-_BATCH = 256
+_BATCH = 512
 
 
 class Lesson:
@@ -124,7 +124,7 @@ def fold(
 
 def default_steps(rows: int) -> int:
     """Steps that a number of training rows deserves: seconds for a small table, not minutes for a large one."""
-    return int(np.clip(rows // 8, 200, 6000))
+    return int(np.clip(rows // 16, 200, 3000))
 
 
 def _loss(network: nn.Module, batch: tuple[Tensor, ...]) -> Tensor:
