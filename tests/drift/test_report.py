@@ -119,7 +119,9 @@ def test_new_categories_ask_for_another_distillation(distilled: sw.Distillation)
 def test_more_of_what_is_known_asks_for_calibration_or_patience(distilled: sw.Distillation) -> None:
     table = mixed_table(3_000, seed=3)
     fraud = np.flatnonzero(table["fraud"].to_numpy())
-    found = distilled.scorer.drift(table.take(np.concatenate([np.arange(2_500), np.tile(fraud, 12)])))
+    found = distilled.scorer.drift(
+        table.take(np.concatenate([np.tile(np.arange(2_500), 2), np.tile(fraud, 16)]))
+    )
     assert found.alarms.drifted
     assert found.advice == "recalibrate"
     slight = distilled.scorer.drift(changed(member=[i % 5 > 0 for i in range(3_000)]))

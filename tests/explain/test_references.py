@@ -65,3 +65,13 @@ def test_references_and_sketches_of_a_wide_table_stay_small(rng: np.random.Gener
     found = references(numbers)
     assert len(found) >= 8
     assert len(found) * 3_000 <= 30_000
+
+
+def test_how_far_out_an_extreme_lies_changes_no_group(rng: np.random.Generator) -> None:
+    """Else a few of them would take the groups that all other rows need."""
+    numbers = np.stack([np.zeros(4_000), rng.uniform(-1.5, 1.5, 4_000)], axis=1)
+    numbers[:100, 0] = rng.uniform(2, 5_000, 100)
+    less = np.minimum(numbers, 2.0)
+    assert [second for _, second in references(numbers).numbers] == [
+        second for _, second in references(less).numbers
+    ]

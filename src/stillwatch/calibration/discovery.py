@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from stillwatch.errors import InputError
 
-_ORDINARY = 0.5  # rows that are unlike the calibration rows have hardly a p-value above it
+_ORDINARY = 0.75  # rows that are unlike the calibration rows have hardly a p-value above it; 0.5 counts weak anomalies as alike
 
 
 class Discoveries(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,17 +1,16 @@
 """Why a row scores high: the columns whose normal value would lower its score the most.
 
-A column counts by how much the score falls when it is set to what is normal for rows like this one, and by half of how much the
-score of the normal row rises when it gets this value alone: where several columns are odd at once, one of them normal again may
-change little. The strongest becomes the first reason and stays normal while the next is looked for among the others, so that
-a column that hides behind another is found, and the effects add up to the fall of the score when all of them are normal.
+A column counts by how much the score falls when it is set to what is normal for rows like this one. Where several columns are
+odd at once, one of them normal again may change little. So those that are furthest from normal are set to it in every
+combination, and each of them counts by its mean fall over all orders in which they may become normal (Shapley value): together
+they add up to the fall of the score when all of them are normal. All this is one call of the network.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import cached_property, lru_cache
-from itertools import combinations, pairwise
 from typing import Any
 
 import msgspec
@@ -26,8 +25,8 @@ from stillwatch.table.timestamp import MISSING_TIME
 
 Value = str | float | bool | None
 _FAR = 1.0  # robust deviations
-_ODD = 6  # columns that are tried alone in the normal row
-_PAIRED = 5  # columns that are tried in pairs
+_LIKE = 3  # groups of rows like this one
+_TOGETHER = 4  # columns that become normal in every combination
 
 
 class Reason(msgspec.Struct, frozen=True):
@@ -38,8 +37,8 @@ class Reason(msgspec.Struct, frozen=True):
     column
         its name.
     effect
-        by how much the score falls when the column is set to `normal`, and the columns of the reasons before it are normal
-        too; negative where the score rises.
+        by how much the score falls when the column is set to `normal`; negative where it rises. For the four columns that are
+        furthest from normal it is the mean over all orders in which they become normal.
     value, normal
         what the row holds, and what is normal for rows like it, in the column's own units; None = missing, times as text (UTC).
     """
@@ -85,93 +84,45 @@ class Explainer:
                 f"This model holds no reference values: it was made of fewer than {FEWEST_ROWS} rows. Distill with more."
             )
         # Row by row: a row's copies fill a call of the network already.
+        if len(rows) == 1:
+            return [self._explain(rows, top)]
         return [self._explain(rows.take(slice(i, i + 1)), top) for i in range(len(rows))]
 
     def _explain(self, row: Rows, top: int) -> tuple[Reason, ...]:
-        normal, away = self._nearest(row)
-        score, fallen, alone = self._first_look(row, normal, away)
-        worth = fallen.copy()
-        for j, part in alone.items():
-            worth[j] -= part
-        left = worth.argsort(kind="stable").tolist()
-        chosen = [left.pop(0)]
-        scores = [
-            score,
-            float(fallen[chosen[0]]),
-        ]  # as it is, with the first column normal, with the first two, ...
-        while len(chosen) < top and left:
-            looked = left[:_PAIRED]
-            two = top - len(chosen) > 1 and len(looked) > 1
-            extra = np.array([alone.get(j, 0.0) for j in looked], dtype=np.float32)
-            for column, lower in self._next(row, normal, chosen, looked, extra, two=two):
-                chosen.append(column)
-                scores.append(lower)
-                left.remove(column)
+        normal, away = self._normal(row)
+        effects = self._effects(row, normal, away)
+        strongest = (-effects).argsort(kind="stable")[:top].tolist()
         return tuple(
-            Reason(self._names[j], before - after, self._value(row, j), self._value(normal, j))
-            for j, (before, after) in zip(chosen, pairwise(scores), strict=True)
+            Reason(self._names[j], float(effects[j]), self._value(row, j), self._value(normal, j))
+            for j in strongest
         )
 
-    def _first_look(
-        self, row: Rows, normal: Rows, away: NDArray[np.float64]
-    ) -> tuple[float, NDArray[np.float32], dict[int, float]]:
-        """The score, (d,) the score with each column normal, and half of what a column alone adds to the normal row.
-
-        The last is asked of the columns that are furthest away only: a normal value adds nothing.
-        """
-        width = len(self._names)
-        odd = away.argsort(kind="stable")[-_ODD:].tolist()
+    def _effects(self, row: Rows, normal: Rows, away: NDArray[np.float64]) -> NDArray[np.float64]:
+        """(d,) effect of every column, see `Reason`."""
+        width = len(away)
+        # NaN, the last, is the furthest: one of the two is missing.
+        together = away.argsort(kind="stable")[-_TOGETHER:]
+        count = len(together)
         copies, first = [], 0
         for values, usual in zip(_parts(row), _parts(normal), strict=True):
             columns = values.shape[1]
-            out = np.empty((width + len(odd) + 2, columns), dtype=values.dtype)
+            out = values.repeat((1 << count) + width, axis=0)
             if columns:
-                out[: width + 1] = values
-                out[width + 1 :] = usual
-                # Row first + k, column k: the same place in the next row is columns + 1 further on.
-                out.reshape(-1)[first * columns : (first + columns) * columns : columns + 1] = usual[0]
+                # Copy first + k, column k: the same place in the next copy is columns + 1 further on.
+                alone = out[1 << count :].reshape(-1)
+                alone[first * columns : (first + columns) * columns : columns + 1] = usual[0]
             copies.append(out)
             first += columns
-        own = _parts(row)
-        for at, j in enumerate(odd, start=width + 1):
+        # Bit k of a copy's place says whether column k is normal in it: in a cube of them, the upper half along one axis.
+        cubes = [out[: 1 << count].reshape(*(2,) * count, out.shape[1]) for out in copies]
+        for k, j in enumerate(together.tolist()):
             part, column = self._place[j]
-            copies[part][at, column] = own[part][0, column]
-        scores = self._score(Rows(*copies))
-        added = (scores[width + 1 : -1] - scores[-1]) / 2
-        return float(scores[width]), scores[:width], dict(zip(odd, added.tolist(), strict=True))
-
-    def _next(
-        self,
-        row: Rows,
-        normal: Rows,
-        chosen: Sequence[int],
-        looked: Sequence[int],
-        extra: NDArray[np.float32],
-        *,
-        two: bool,
-    ) -> list[tuple[int, float]]:
-        """The next of the columns `looked`, or the next two, and the score with it and those before it normal.
-
-        Both are found in one call, with each of the columns and with each pair of them.
-        """
-        sets, pair = _sets(len(looked), pairs=two)
-        copies, usual = [part.repeat(len(sets), axis=0) for part in _parts(row)], _parts(normal)
-        for j in chosen:
-            part, column = self._place[j]
-            copies[part][:, column] = usual[part][0, column]
-        for at, members in enumerate(sets):
-            for k in members:
-                part, column = self._place[looked[k]]
-                copies[part][at, column] = usual[part][0, column]
-        scores = self._score(Rows(*copies))
-        a = int((scores[: len(looked)] - extra).argmin())
-        found = [(looked[a], float(scores[a]))]
-        if two:
-            after = scores[pair[a]] - extra
-            after[a] = np.inf
-            b = int(after.argmin())
-            found.append((looked[b], float(scores[pair[a, b]])))
-        return found
+            half = (*(slice(None),) * (count - 1 - k), 1, ..., column)
+            cubes[part][half] = _parts(normal)[part][0, column]
+        scores = self._score(Rows(*copies)).astype(np.float64)
+        effects: NDArray[np.float64] = scores[0] - scores[1 << count :]
+        effects[together] = _mean_falls(count).dot(scores[: 1 << count])
+        return effects
 
     def _value(self, row: Rows, j: int) -> Value:
         """One value in its column's own units."""
@@ -186,38 +137,54 @@ class Explainer:
         time = row.times[0, j - numbers - texts]
         return None if time == MISSING_TIME else f"{np.datetime64(int(time), 'us')}Z"
 
-    def _nearest(self, row: Rows) -> tuple[Rows, NDArray[np.float64]]:
-        """The normal row of the group that is most like this one, and (d,) how far each column is from it.
+    def _normal(self, row: Rows) -> tuple[Rows, NDArray[np.float64]]:
+        """What is normal for a row, and (d,) how far each of its columns is from that, in robust deviations.
 
-        In robust deviations. In the choice a column counts as `_FAR` at most, for it may be the odd one; times play no part.
+        The middle of the groups that are most like it; categories and times are those of the one most like it. In the choice a
+        column counts as `_FAR` at most, for it may be the odd one; times play no part.
         """
-        normal = self._all
+        groups = self._groups
         with np.errstate(over="ignore", invalid="ignore"):
-            away = np.abs(row.numbers - normal.numbers) * self._per_scale
-        distance = np.fmin(away, _FAR).sum(axis=1)  # what one of the two lacks is far
+            apart = np.abs(self._scaled - row.numbers * self._per_scale)
+            distance = np.fmin(apart, _FAR).dot(self._once)
+            if self._has_gaps:  # what one of the two lacks is far
+                distance -= _FAR * (np.isnan(row.numbers) & np.isnan(groups.numbers)).sum(axis=1)
+            if row.texts.shape[1]:
+                distance += _FAR * (row.texts != groups.texts).sum(axis=1)
+            like = distance.argsort(kind="stable")[: _LIKE if len(groups) >= _LIKE else 1]
+            middle = self._by_column.take(like, axis=1)
+            middle.sort(axis=1)  # NaN last: the middle is missing where most are
+            numbers = middle[:, len(like) // 2][None]
+            away = np.abs(row.numbers - numbers)[0] * self._per_scale
         if self._has_gaps:
-            distance -= _FAR * (np.isnan(row.numbers) & np.isnan(normal.numbers)).sum(axis=1)
-        if row.texts.shape[1]:
-            distance += _FAR * (row.texts != normal.texts).sum(axis=1)
-        nearest = int(distance.argmin())
-        far = away[nearest]  # a missing value is the furthest there is: NaN is sorted last
-        if len(far) < len(self._names):
-            others = [row.texts[0] != normal.texts[nearest], row.times[0] != normal.times[nearest]]
-            far = np.concatenate([far, *(3 * _FAR * part for part in others)])
-        return self._normal[nearest], far
+            away[np.isnan(row.numbers[0]) & np.isnan(numbers[0])] = 0.0
+        normal = Rows(numbers, groups.texts[like[:1]], groups.times[like[:1]])
+        if len(away) < len(self._names):
+            others = [row.texts[0] != normal.texts[0], row.times[0] != normal.times[0]]
+            away = np.concatenate([away, *(3 * _FAR * part for part in others)])
+        return normal, away
 
     @cached_property
-    def _all(self) -> Rows:
+    def _groups(self) -> Rows:
         return self._references.rows()
 
     @cached_property
-    def _normal(self) -> list[Rows]:
-        """One row a group."""
-        return [self._all.take(slice(i, i + 1)) for i in range(len(self._all))]
+    def _by_column(self) -> NDArray[np.float64]:
+        return np.ascontiguousarray(self._groups.numbers.T)
+
+    @cached_property
+    def _scaled(self) -> NDArray[np.float64]:
+        with np.errstate(over="ignore"):
+            scaled: NDArray[np.float64] = self._groups.numbers * self._per_scale
+        return scaled
+
+    @cached_property
+    def _once(self) -> NDArray[np.float64]:
+        return np.ones(self._groups.numbers.shape[1])
 
     @cached_property
     def _has_gaps(self) -> bool:
-        return bool(np.isnan(self._all.numbers).any())
+        return bool(np.isnan(self._groups.numbers).any())
 
     @cached_property
     def _per_scale(self) -> NDArray[np.float64]:
@@ -229,12 +196,15 @@ def _parts(rows: Rows) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
     return rows.numbers, rows.texts, rows.times
 
 
-@lru_cache(maxsize=32)
-def _sets(columns: int, *, pairs: bool) -> tuple[list[tuple[int, ...]], NDArray[np.intp]]:
-    """Each column alone, then each pair; and (columns, columns) where a pair stands in that list."""
-    found: list[tuple[int, ...]] = [(a,) for a in range(columns)]
-    found += combinations(range(columns), 2) if pairs else ()
-    place = np.zeros((columns, columns), dtype=np.intp)
-    for at, members in enumerate(found):
-        place[members[0], members[-1]] = place[members[-1], members[0]] = at
-    return found, place
+@lru_cache(maxsize=_TOGETHER)
+def _mean_falls(columns: int) -> NDArray[np.float64]:
+    """(k, 2^k): times the scores of all combinations, the mean fall as a column becomes normal, over all orders.
+
+    Bit j of a combination's place says whether column j is normal in it. Source: Shapley 1953.
+    """
+    members = np.arange(1 << columns) >> np.arange(columns)[:, None] & 1
+    size = members.sum(axis=0)
+    orders = [math.factorial(n) * math.factorial(columns - 1 - n) for n in range(columns)]
+    share = np.array([*orders, 0]) / math.factorial(columns)
+    falls: NDArray[np.float64] = np.where(members, -share[size - 1], share[size])
+    return falls

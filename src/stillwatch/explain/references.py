@@ -20,7 +20,8 @@ from stillwatch.table.timestamp import DAY, FIRST_TIME, LAST_TIME, MISSING_TIME,
 
 FEWEST_ROWS = 20  # a stored value speaks for so many rows
 FEWEST_SHARING = 5  # so many rows must hold a value before it is stored as it is; else the mean of the middle half stands for it
-MOST_GROUPS = 16
+MOST_GROUPS = 32
+_EXTREME = 1.5  # of a feature, 3 robust deviations of a number: extremes call for no groups of their own
 _MOST_VALUES = 30_000  # of all groups together, so that wide tables keep a small manifest
 _HOUR, _WEEK = 3_600 * SECOND, 7 * DAY
 
@@ -93,7 +94,7 @@ def find_references(
     if len(rows) < FEWEST_ROWS:
         return References()
     width = rows.numbers.shape[1] + rows.texts.shape[1] + rows.times.shape[1]
-    groups = halve(matrix, max(1, min(MOST_GROUPS, _MOST_VALUES // width)))
+    groups = halve(matrix.clip(-_EXTREME, _EXTREME), max(1, min(MOST_GROUPS, _MOST_VALUES // width)))
     return References(
         numbers=tuple(tuple(_median(column, group) for column in rows.numbers.T) for group in groups),
         texts=tuple(
