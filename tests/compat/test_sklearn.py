@@ -28,7 +28,7 @@ EXPECTED_FAILURES: dict[str, str] = {}
 
 def quick(**options: Any) -> DistilledDetector:
     """A teacher and a student that take no time."""
-    return DistilledDetector(**{"teacher": "knn", "student": sw.MLP(hidden=(8,), steps=30)} | options)
+    return DistilledDetector(**{"teacher": "knn", "student": sw.MLP(hidden=(8,), steps=60)} | options)
 
 
 @pytest.fixture

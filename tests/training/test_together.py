@@ -78,4 +78,14 @@ def test_progress_is_of_the_job_that_is_furthest_behind() -> None:
         enough.set()
 
     together([quick, slow], listen)
-    assert heard == [(2, 10, 0.2)]
+    assert heard[0] == (2, 10, 0.2)
+
+
+def test_the_end_is_told_however_quick_it_came() -> None:
+    heard = []
+
+    def quick(*, progress: Progress) -> None:
+        progress(10, 10, 0.5)
+
+    together([quick, quick], lambda *said: heard.append(said))
+    assert heard == [(10, 10, 0.5)]

@@ -45,15 +45,15 @@ def together(jobs: Sequence[Callable[..., Result]], progress: Progress | None = 
     with ThreadPoolExecutor(max(1, len(jobs))) as pool:
         try:
             running = [pool.submit(run, number) for number in range(len(jobs))]
-            told = 0
-            while wait(running, timeout=_EVERY, return_when=FIRST_EXCEPTION).not_done:
-                if any(job.done() and job.exception() for job in running):
-                    break
-                step, steps, best = min(said, key=lambda now: now[0] / now[1])
-                if progress is not None and step > told:
-                    progress(step, steps, best)
-                    told = step
-            return _results(running)
+            told = (0, 1, 0.0)
+            while True:
+                left = wait(running, timeout=_EVERY, return_when=FIRST_EXCEPTION).not_done
+                behind = min(said, key=lambda now: now[0] / now[1], default=told)
+                if progress is not None and behind != told:
+                    progress(*behind)
+                    told = behind
+                if not left or any(job.done() and job.exception() for job in running):
+                    return _results(running)
         finally:
             stop.set()
 
