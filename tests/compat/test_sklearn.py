@@ -28,7 +28,9 @@ EXPECTED_FAILURES: dict[str, str] = {}
 
 def quick(**options: Any) -> DistilledDetector:
     """A teacher and a student that take no time."""
-    return DistilledDetector(**{"teacher": "knn", "student": sw.MLP(hidden=(8,), steps=60)} | options)
+    return DistilledDetector(
+        **{"teacher": "knn", "student": sw.MLP(hidden=(8,), steps=60), "alert_rate": 0.1} | options
+    )
 
 
 @pytest.fixture
