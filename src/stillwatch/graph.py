@@ -26,9 +26,13 @@ _INPUT_TYPES = {
 
 def rounded(array: NDArray[np.float32]) -> NDArray[np.float32]:
     """The nearest values that a float16 can hold; the array itself where one is too large for it."""
-    with np.errstate(over="ignore"):
-        half = array.astype(np.float16)
+    half = _half(array)
     return half.astype(np.float32) if np.isfinite(half).all() else array
+
+
+def _half(array: NDArray[np.float32]) -> NDArray[np.float16]:
+    with np.errstate(over="ignore"):  # what is too large becomes infinite
+        return array.astype(np.float16)
 
 
 class Graph:
@@ -51,13 +55,11 @@ class Graph:
         """Store an array and return its name. One of float32 whose values are all float16 is stored as such, and cast."""
         array = np.asarray(value, dtype=dtype)
         name = self._fresh("c")
-        if (
-            array.dtype == np.float32
-            and array.size >= _WORTH_HALVING
-            and np.array_equal(array, rounded(array))
-        ):
-            self._constants.append(numpy_helper.from_array(array.astype(np.float16), name))
-            return self.add("Cast", name, to=self.FLOAT)
+        if array.dtype == np.float32 and array.size >= _WORTH_HALVING:
+            half = _half(array)
+            if np.array_equal(array, half):
+                self._constants.append(numpy_helper.from_array(half, name))
+                return self.add("Cast", name, to=self.FLOAT)
         self._constants.append(numpy_helper.from_array(array, name))
         return name
 
