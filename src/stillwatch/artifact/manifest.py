@@ -33,6 +33,7 @@ from stillwatch.table.pack import Layout
 from stillwatch.table.schema import Schema
 
 PROTOCOL = 1
+_MOST_SCORE = 1e38  # scores are float32
 
 MODEL, MANIFEST, DIGEST = "model.onnx", "manifest.json", "DIGEST"
 REPORT_HTML, REPORT_JSON, CARD = "report.html", "report.json", "README.md"
@@ -257,6 +258,10 @@ def _calibration_problems(name: str, table: Calibration) -> list[tuple[str, bool
         (f"{name}: the table is empty", not table.scores),
         (f"{name}: scores and at_least differ in length", len(table.scores) != len(table.at_least)),
         (f"{name}: scores do not ascend", any(a > b for a, b in pairwise(table.scores))),
+        (
+            f"{name}: scores lie beyond what a model can give",
+            any(abs(score) > _MOST_SCORE for score in table.scores),
+        ),
         (f"{name}: at_least does not descend", any(a < b for a, b in pairwise(table.at_least))),
         (
             f"{name}: at_least lies outside 1..rows",
