@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import hashlib
 from collections.abc import Iterable
 from dataclasses import asdict
 from functools import partial
@@ -11,34 +10,22 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from stillwatch import __version__
-from stillwatch.artifact.audit import audit
-from stillwatch.artifact.manifest import Golden, Manifest
-from stillwatch.artifact.parity import TOLERANCE, disagreement, golden_scores, open_session, run_session
-from stillwatch.calibration.conformal import calibrate, finest_rate
+from stillwatch.calibration.conformal import finest_rate
 from stillwatch.calibration.groups import LEAST_ROWS, Groups, calibrate_groups
 from stillwatch.distillation.drawing import MOST_ROWS, Drawing, read_rows
 from stillwatch.distillation.extras import check_extras
 from stillwatch.distillation.fit import Fitted, Progress, asked_share, prepare, train
-from stillwatch.distillation.golden import golden_rows
 from stillwatch.distillation.leak import leaking_columns
+from stillwatch.distillation.model import make_model, make_sketches
 from stillwatch.distillation.result import Distillation, Evaluated
 from stillwatch.distillation.search import Budget, Capacity
 from stillwatch.distillation.split import Split, TrainOn, make_split
-from stillwatch.distillation.start import STATE, Start, begin
-from stillwatch.drift.sketch import Sketches, sketch_columns, sketch_scores
-from stillwatch.errors import InputError, StudentError
-from stillwatch.evaluation.fidelity import fidelity
+from stillwatch.distillation.start import Start, begin
+from stillwatch.errors import InputError
 from stillwatch.evaluation.health import HealthFacts, teacher_notes
-from stillwatch.evaluation.quality import quality
-from stillwatch.explain.references import find_references
-from stillwatch.features.number import robust_scale
-from stillwatch.features.state import state_of
-from stillwatch.graph import OPSET
 from stillwatch.knowledge.extract import Map
 from stillwatch.scorer import Scorer
 from stillwatch.students.protocol import Student
@@ -334,90 +321,3 @@ def _groups(
         approximate=evaluated.approximate,
         normal=regime == "normal",
     )
-
-
-def make_model(
-    fitted: Fitted,
-    evaluated: Evaluated,
-    fit: Rows,
-    groups: Groups | None,
-    sketches: Sketches,
-    *,
-    regime: Regime,
-    alert_rate: float,
-    seed: int,
-) -> tuple[Manifest, bytes]:
-    """The graph, checked against the student's own form, and all that is known about it."""
-    features, knowledge = fitted.features, fitted.knowledge
-    model = fitted.graph()
-    found = None
-    if evaluated.labels is not None:
-        found = quality(evaluated.student, evaluated.labels, seed=seed)
-    golden = golden_rows(features, np.random.default_rng(seed))
-    calibration = calibrate(
-        evaluated.student[: evaluated.calibrating],
-        approximate=evaluated.approximate,
-        normal=regime == "normal",
-    )
-    known = () if features.categories is None else features.categories.known()
-    manifest = Manifest(
-        writer=__version__,
-        schema=features.schema,
-        layout=features.layout,
-        categories=dict(zip(features.layout.txt, known, strict=True)),
-        calibration=calibration,
-        # A default that the model cannot keep would make every call without a rate fail.
-        alert_rate=max(alert_rate, finest_rate(calibration)),
-        groups=groups,
-        teacher={**fitted.asker.teacher.recipe(), "regime": regime},
-        knowledge={key: value for key, value in knowledge.provenance.items() if key != "teacher"}
-        | {"data": _fingerprint(fit), STATE: state_of(features)},
-        student={**fitted.student.describe(), "seed": seed},
-        fidelity=msgspec.to_builtins(fidelity(evaluated.student, evaluated.teacher)),
-        quality=None if found is None else msgspec.to_builtins(found),
-        references=find_references(
-            fit, features.transform(fit), known, [robust_scale(column) for column in fit.numbers.T]
-        ),
-        sketches=sketches,
-        golden=Golden(rows=golden, scores=()),
-        parity=0.0,
-        opset=OPSET,
-    )
-    audit(model)
-    session = open_session(model)
-    probe = evaluated.rows.take(np.arange(min(len(evaluated.rows), 2_000)))
-    parity = disagreement(fitted.student_score(probe), run_session(session, manifest, probe))
-    if parity > TOLERANCE:
-        raise StudentError(
-            f"The exported graph differs from the student by {parity:.2g} (allowed {TOLERANCE:g}). "
-            "Please report this with the schema of the table."
-        )
-    scores = tuple(float(score) for score in golden_scores(session, manifest, golden))
-    return msgspec.structs.replace(manifest, golden=Golden(rows=golden, scores=scores), parity=parity), model
-
-
-def make_sketches(fitted: Fitted, rows: Rows, split: Split, evaluated: Evaluated) -> Sketches:
-    """What later rows are compared with."""
-    features, fit, apart = fitted.features, rows.take(split.fit), rows.take(split.calibration)
-    known = () if features.categories is None else features.categories.known()
-    return Sketches(
-        columns=sketch_columns(
-            Rows.concat([fit, apart]),
-            features.schema,
-            dict(zip(features.layout.txt, known, strict=True)),
-            apart=None if evaluated.approximate else apart,
-        ),
-        score=(
-            None
-            if evaluated.approximate
-            else sketch_scores(evaluated.student[: evaluated.calibrating], fitted.student_score(fit))
-        ),
-    )
-
-
-def _fingerprint(rows: Rows) -> str:
-    """Digest of the fit rows, so that a refit can be checked to be on the same ones."""
-    digest = hashlib.sha256(rows.numbers.tobytes() + rows.times.tobytes())
-    for column in rows.texts.T:
-        digest.update("\0".join(column).encode())
-    return digest.hexdigest()

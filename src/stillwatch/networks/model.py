@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from stillwatch.distillation.distill import make_model, make_sketches
 from stillwatch.distillation.fit import Fitted
+from stillwatch.distillation.model import make_model, make_sketches
 from stillwatch.distillation.result import Distillation, Evaluated
 from stillwatch.errors import StudentError
 from stillwatch.graph import Graph
