@@ -74,6 +74,14 @@ def cost(service: Service, alone: Run, watched: Run, times: int, pairs: int) -> 
     }
 
 
+def look(service: Service, judged: Judged, *, live: bool) -> None:
+    """What watching does with one answer."""
+    service.monitors.judged(judged)
+    if live:
+        assert service.live is not None
+        service.live.judged(judged)
+
+
 def calls(service: Service, rows: int, times: int, pairs: int, *, live: bool) -> dict[str, float]:
     (model,) = service.models
     parts = [model.packer.array(np.resize(training_rows()[i:], (rows, COLUMNS))) for i in range(64)]
@@ -83,10 +91,7 @@ def calls(service: Service, rows: int, times: int, pairs: int, *, live: bool) ->
         one = parts[i % 64]
         judged = Judged(model, one, model.scorer.judge_packed(one, model.rate), [Part(asked, "r", 0)])
         if watch:
-            service.monitors.judged(judged)
-            if live:
-                assert service.live is not None
-                service.live.judged(judged)
+            look(service, judged, live=live)
 
     return cost(service, partial(call, watch=False), partial(call, watch=True), times, pairs)
 
@@ -109,10 +114,7 @@ def requests(service: Service, rows: int, times: int, pairs: int, *, live: bool)
         asked.reply(_part(verdict, asked, slice(None)))
         judged = Judged(model, asked.rows, verdict, [Part(asked, "r", 0)])
         if watch:
-            service.monitors.judged(judged)
-            if live:
-                assert service.live is not None
-                service.live.judged(judged)
+            look(service, judged, live=live)
 
     return cost(service, partial(answer, watch=False), partial(answer, watch=True), times, pairs)
 

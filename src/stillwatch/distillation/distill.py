@@ -173,7 +173,9 @@ def distill(
         map=map,
         progress=progress,
     )
+    began = perf_counter()
     fitted = train(prepared, wanted_student, seed=seed, progress=progress)
+    training = perf_counter() - began
 
     began = perf_counter()
     evaluated = _evaluate(
@@ -213,7 +215,13 @@ def distill(
         model=model,
         scorer=Scorer(manifest, model),
         warnings=tuple(warnings),
-        seconds={"read": reading, **fitted.seconds, "evaluate": evaluating, "export": exporting},
+        seconds={
+            "read": reading,
+            **fitted.seconds,
+            "train student": training,
+            "evaluate": evaluating,
+            "export": exporting,
+        },
         call={
             "time": time,
             "train_on": train_on,
@@ -272,7 +280,7 @@ def _evaluate(
     # Never from the student to go on from: it may have seen a fold.
     fit = [partial(copy.copy(fitted.student).fit, fold.knowledge, seed=seed) for fold in folds]
     for left_out, fold, student in zip(split.folds, folds, together(fit), strict=True):
-        apart = fold.learnt(student, 0)
+        apart = fold.learnt(student)
         judged.append(left_out)
         soft.append(apart.soften(apart.teacher_score(rows.take(left_out))))
         scores.append(apart.student_score(rows.take(left_out)))

@@ -84,10 +84,9 @@ class Prepared:
     knowledge: Knowledge
     seconds: dict[str, float]
 
-    def learnt(self, student: Student, seconds: float, search: Search | None = None) -> Fitted:
-        """The end of the way: with the student that took so many seconds."""
-        spent = {**self.seconds, "train student": seconds}
-        return Fitted(self.features, self.asker, self.knowledge, student, spent, search)
+    def learnt(self, student: Student, search: Search | None = None) -> Fitted:
+        """The end of the way: with the student."""
+        return Fitted(self.features, self.asker, self.knowledge, student, self.seconds, search)
 
 
 def prepare(
@@ -149,7 +148,6 @@ def train(
     prepared: Prepared, student: Learner | Capacity, *, seed: int, progress: Progress | None = None
 ) -> Fitted:
     """Train a student, or search for one."""
-    began = perf_counter()
     tell = None if progress is None else partial(progress, "train student")
     if isinstance(student, Capacity):
         rows, features, knowledge = prepared.rows, prepared.features, prepared.knowledge
@@ -162,14 +160,14 @@ def train(
             seed=seed,
             progress=tell,
         )
-        return prepared.learnt(learnt, perf_counter() - began, found)
+        return prepared.learnt(learnt, found)
     # A copy: one description of a student may be fitted many times, on folds for instance.
     learnt = copy.copy(student).fit(
         prepared.knowledge,
         seed=seed,
         progress=None if tell is None else lambda step, steps, best: tell(step, steps),
     )
-    return prepared.learnt(learnt, perf_counter() - began)
+    return prepared.learnt(learnt)
 
 
 def asked_share(student: Learner | Capacity) -> float:

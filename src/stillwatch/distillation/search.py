@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from stillwatch.errors import InputError, StudentError
 from stillwatch.evaluation.fidelity import upper_spearman
 from stillwatch.knowledge.knowledge import TRAIN, Knowledge
+from stillwatch.students.held_out import held_out_agreement
 from stillwatch.students.protocol import Student
 from stillwatch.students.sizes import Choice, least_bytes, worth_trying
 
@@ -185,9 +186,8 @@ class Exam:
 
     def fidelities(self, student: Student, knowledge: Knowledge) -> tuple[float, float]:
         """Agreement on real rows held out, and on unseen ones."""
-        held = knowledge.held_out & (knowledge.kind == TRAIN)
         unseen = upper_spearman(student.score(self.x), self.asked) or 0.0
-        real = upper_spearman(student.score(knowledge.x[held]), knowledge.target[held])
+        real = held_out_agreement(student, knowledge, TRAIN)
         return unseen if real is None else real, unseen  # a tiny table holds out too few
 
 

@@ -20,7 +20,7 @@ from stillwatch.knowledge.knowledge import NEAR
 
 Draw = Callable[["Parents", int, np.random.Generator], Code]
 _DISCRETE = 20  # a column with at most so many distinct values is resampled, never jittered
-_NEAR = 9
+_NEIGHBOURS = 9
 _AMONG = 2_048  # rows among which the nearest are looked for
 _BLOCK = 1_024
 
@@ -221,7 +221,7 @@ def _nearest(parents: Parents, rng: np.random.Generator) -> NDArray[np.int64]:
     """(len(parents), k) rows that lie nearest to each among a sample of them, its numbers in standard deviations."""
     f = parents.f / np.maximum(parents.spread, 1e-6)
     among = rng.permutation(len(f))[:_AMONG]
-    k = min(_NEAR, len(among))
+    k = min(_NEIGHBOURS, len(among))
     norm, turned = np.square(f[among]).sum(axis=1), f[among].T.copy()
     found = [
         np.argpartition(norm - 2 * (f[at : at + _BLOCK] @ turned), k - 1, axis=1)[:, :k]

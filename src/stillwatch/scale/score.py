@@ -22,7 +22,7 @@ from stillwatch.scale.parts import Part, PartsFolder, open_parts, write_part
 from stillwatch.scale.shards import Shard, check_unchanged, open_shard, plan
 from stillwatch.scorer import Scorer
 from stillwatch.scores import check_keys, key_columns, score_columns
-from stillwatch.table.encoding import WESTERN, guess_told
+from stillwatch.table.encoding import guess_told
 from stillwatch.table.files import File
 from stillwatch.table.read import BATCH
 
@@ -167,7 +167,8 @@ def score_files(
     parts = tuple(folder.parts[shard.part] for shard in shards)
     if all(part.error for part in parts):
         raise InputError(parts[0].error)
-    return Scored(parts, kept, rate, _notes(shards, encoding))
+    encodings = {shard.path: shard.encoding for shard in shards}
+    return Scored(parts, kept, rate, guess_told(sorted(encodings.items()), encoding))
 
 
 def _fill(
@@ -219,11 +220,6 @@ class _Told:
         else:
             total = self._done_rows * self._bytes // max(1, self._done_bytes)
         self._progress("score", self._done_rows, total)
-
-
-def _notes(shards: list[Shard], encoding: str | None) -> tuple[str, ...]:
-    guessed = {shard.path for shard in shards if shard.encoding == WESTERN} if encoding is None else {}
-    return guess_told(sorted(guessed))
 
 
 def _key_types(manifest: Manifest, shards: list[Shard], delimiter: str | None) -> pa.Schema | None:

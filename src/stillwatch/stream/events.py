@@ -104,9 +104,8 @@ class EventScorer:
         self._absent_is_missing = absent_is_missing
         self._read: _Read = record_of if header is None else _fields(tuple(header), delimiter)
         others = (*schema.texts, *schema.times, *self.keys)
-        self._at_keys = slice(
-            len(schema.numbers) + len(others) - len(self.keys), len(schema.numbers) + len(others)
-        )
+        end = len(schema.numbers) + len(others)
+        self._at_keys = slice(end - len(self.keys), end)
         self._same_keys = (
             SameKeys(schema.numbers, others) if header is None and not absent_is_missing else None
         )

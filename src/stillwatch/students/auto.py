@@ -6,8 +6,8 @@ from functools import partial
 
 import numpy as np
 
-from stillwatch.evaluation.fidelity import upper_spearman
 from stillwatch.knowledge.knowledge import NEAR, TRAIN, Knowledge
+from stillwatch.students.held_out import held_out_agreement
 from stillwatch.students.mlp import MLP
 from stillwatch.students.protocol import Progress, Student
 from stillwatch.students.prototypes import Prototypes
@@ -33,7 +33,6 @@ def agreement(student: Student, knowledge: Knowledge) -> float:
 
     Rows further out say which family extrapolates as the teacher does; where anomalies lie, that decides little.
     """
-    parts = [knowledge.held_out & (knowledge.kind == kind) for kind in (TRAIN, NEAR)]
-    found = (upper_spearman(student.score(knowledge.x[part]), knowledge.target[part]) for part in parts)
+    found = (held_out_agreement(student, knowledge, kind) for kind in (TRAIN, NEAR))
     told = [value for value in found if value is not None]
     return float(np.mean(told)) if told else 0.0

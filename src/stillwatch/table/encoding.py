@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable
 from functools import partial
 from typing import IO
 
@@ -66,8 +66,9 @@ def found_encoding(stream: IO[bytes]) -> str:
     )
 
 
-def guess_told(titles: Sequence[str]) -> tuple[str, ...]:
-    """What is said about files that were found to be in cp1252."""
+def guess_told(files: Iterable[tuple[str, str | None]], declared: str | None) -> tuple[str, ...]:
+    """What is said about files, each a title and its encoding, that were found to be in cp1252 where nothing was declared."""
+    titles = [title for title, encoding in files if declared is None and encoding == WESTERN]
     if not titles:
         return ()
     name = os.path.basename(titles[0])  # a schema or a report that is handed on tells of no folders

@@ -15,7 +15,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from stillwatch.errors import SchemaError, TableError
-from stillwatch.table.encoding import WESTERN, guess_told
+from stillwatch.table.encoding import guess_told
 from stillwatch.table.files import File, open_file
 from stillwatch.table.folder import files_in, with_keys
 from stillwatch.table.memory import (
@@ -217,9 +217,9 @@ def _of_files(files: list[File], description: str, encoding: str | None, held: o
             _refuse_changed(file, stamp)
 
     known = [file.rows for file in files]
-    guessed = [file.place.title for file in files if encoding is None and file.place.encoding == WESTERN]
     rows = sum(known) if all(known) else 0
-    return Source(first.names, description, True, read, rows, guess_told(guessed))
+    notes = guess_told(((file.place.title, file.place.encoding) for file in files), encoding)
+    return Source(first.names, description, True, read, rows, notes)
 
 
 def _stamp(file: File) -> tuple[int, ...]:

@@ -7,7 +7,7 @@ numbers and its own thread, so the results are those of training one after the o
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from threading import Event
 from typing import TypeVar
 
@@ -47,23 +47,18 @@ def together(jobs: Sequence[Callable[..., Result]], progress: Progress | None = 
             running = [pool.submit(run, number) for number in range(len(jobs))]
             told = (0, 1, 0.0)
             while True:
-                left = wait(running, timeout=_EVERY, return_when=FIRST_EXCEPTION).not_done
+                done, left = wait(running, timeout=_EVERY, return_when=FIRST_EXCEPTION)
                 behind = min(said, key=lambda now: now[0] / now[1], default=told)
                 if progress is not None and behind != told:
                     progress(*behind)
                     told = behind
-                if not left or any(job.done() and job.exception() for job in running):
-                    return _results(running)
+                for job in done:
+                    job.result()  # or what it raised
+                if not left:
+                    return [job.result() for job in running]
         finally:
             stop.set()
 
 
 class _StopError(Exception):
     """Another job failed, or the caller gave up."""
-
-
-def _results(running: list[Future[Result]]) -> list[Result]:
-    failed = [job.exception() for job in running if job.done() and job.exception() is not None]
-    if failed and failed[0] is not None:
-        raise failed[0]
-    return [job.result() for job in running]
