@@ -187,6 +187,29 @@ def test_a_failed_rename_leaves_the_old_folder(folder: Path, save: Save, monkeyp
     assert names(folder.parent) == ["model"]
 
 
+@pytest.mark.parametrize("call", range(26))
+def test_an_interrupt_at_any_step_leaves_one_whole_model_and_nothing_beside_it(
+    folder: Path, save: Save, monkeypatch: Any, call: int
+) -> None:
+    before = read_artifact(folder).digest
+    calls = iter(range(1000))
+
+    def interrupted(step: Callable[..., Any]) -> Callable[..., Any]:
+        def interrupt_and_do(*arguments: Any, **options: Any) -> Any:
+            if next(calls) == call:
+                signal.raise_signal(signal.SIGINT)
+            return step(*arguments, **options)
+
+        return interrupt_and_do
+
+    for module, name in [(os, "rename"), (os, "fsync"), (Path, "mkdir"), (Path, "unlink"), (Path, "rmdir")]:
+        monkeypatch.setattr(module, name, interrupted(getattr(module, name)))
+    with pytest.raises(KeyboardInterrupt):
+        save(folder, card="# New\n", overwrite=True)
+    assert names(folder.parent) == ["model"]
+    assert (read_artifact(folder).digest == before) == (call == 0)  # the folder above, made before anything
+
+
 def test_a_target_that_appears_meanwhile_is_kept(tmp_path: Path, save: Save, monkeypatch: Any) -> None:
     write_folder = write._write_folder
 

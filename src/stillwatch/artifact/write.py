@@ -29,6 +29,7 @@ from stillwatch.artifact.manifest import (
 )
 from stillwatch.artifact.quote import quote
 from stillwatch.errors import ArtifactError
+from stillwatch.interrupts import interrupts_held
 from stillwatch.unfinished import OLD, sweep, unfinished
 
 
@@ -45,9 +46,10 @@ def write_artifact(
     """Write a model folder and return its digest, the SHA-256 of its manifest.
 
     Missing parent folders are made. All files go into a hidden folder beside the target, are forced to the
-    disk, and the folder is renamed. Whatever fails on the way, an interrupt or a full disk included, the
-    target is as it was and the hidden folder is gone; a killed process may leave a hidden `.part` folder,
-    which nothing ever reads and the next write to the same target removes.
+    disk, and the folder is renamed. Whatever fails on the way, a full disk included, the target is as it was
+    and the hidden folder is gone. A Ctrl-C waits until all is written; a second one is a failure like others.
+    A killed process may leave a hidden `.part` folder, which nothing ever reads and the next write to the
+    same target removes.
 
     With `overwrite` the old folder is renamed aside before the new one takes its name. A kill between these
     two renames leaves no folder under the name, but both beside it, whole: `.name.*.part` and
@@ -74,7 +76,7 @@ def write_artifact(
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         sweep(target, _remove)
-        with unfinished(target, Path.mkdir) as part:
+        with interrupts_held(), unfinished(target, Path.mkdir) as part:
             aside = part.with_suffix(f".{OLD}")
             try:
                 _write_folder(part, content)
@@ -170,8 +172,7 @@ def _put_in_place(part: Path, target: Path, aside: Path) -> None:
         try:
             os.rename(target, aside)
             os.rename(part, target)
-        except BaseException:
-            # An interrupt may come between the two.
+        except BaseException:  # a second interrupt may come between the two
             if not os.path.lexists(target):
                 os.rename(aside, target)
             raise
