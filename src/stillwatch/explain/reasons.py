@@ -11,7 +11,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import cached_property, lru_cache
-from typing import Any
 
 import msgspec
 import numpy as np
@@ -65,8 +64,6 @@ class Explainer:
     ) -> None:
         self._names = (*schema.numbers, *schema.texts, *schema.times)
         self._booleans = frozenset(column.name for column in schema.features if column.kind == "boolean")
-        kinds = (schema.numbers, schema.texts, schema.times)
-        self._place = [(part, column) for part, names in enumerate(kinds) for column in range(len(names))]
         self._references, self._score = references, score
 
     def explain(self, rows: Rows, top: int) -> list[tuple[Reason, ...]]:
@@ -99,29 +96,15 @@ class Explainer:
 
     def _effects(self, row: Rows, normal: Rows, away: NDArray[np.float64]) -> NDArray[np.float64]:
         """(d,) effect of every column, see `Reason`."""
-        width = len(away)
-        # NaN, the last, is the furthest: one of the two is missing.
-        together = away.argsort(kind="stable")[-_TOGETHER:]
-        count = len(together)
-        copies, first = [], 0
-        for values, usual in zip(_parts(row), _parts(normal), strict=True):
-            columns = values.shape[1]
-            out = values.repeat((1 << count) + width, axis=0)
-            if columns:
-                # Copy first + k, column k: the same place in the next copy is columns + 1 further on.
-                alone = out[1 << count :].reshape(-1)
-                alone[first * columns : (first + columns) * columns : columns + 1] = usual[0]
-            copies.append(out)
-            first += columns
-        # Bit k of a copy's place says whether column k is normal in it: in a cube of them, the upper half along one axis.
-        cubes = [out[: 1 << count].reshape(*(2,) * count, out.shape[1]) for out in copies]
-        for k, j in enumerate(together.tolist()):
-            part, column = self._place[j]
-            half = (*(slice(None),) * (count - 1 - k), 1, ..., column)
-            cubes[part][half] = _parts(normal)[part][0, column]
-        scores = self._score(Rows(*copies)).astype(np.float64)
-        effects: NDArray[np.float64] = scores[0] - scores[1 << count :]
-        effects[together] = _mean_falls(count).dot(scores[: 1 << count])
+        order = away.argsort(kind="stable")[::-1]  # NaN is the furthest: one of the two is missing
+        rank = np.empty(len(order), dtype=np.intp)
+        rank[order] = self._ranks
+        is_normal = self._copies.take(rank, axis=1)
+        scores = self._score(_mixed(row, normal, is_normal)).astype(np.float64)
+        count = min(_TOGETHER, len(order))
+        effects = np.empty(len(order))
+        effects[order[:count]] = _mean_falls(count).dot(scores[: 1 << count])
+        effects[order[count:]] = scores[0] - scores[1 << count :]
         return effects
 
     def _value(self, row: Rows, j: int) -> Value:
@@ -165,6 +148,23 @@ class Explainer:
         return normal, away
 
     @cached_property
+    def _ranks(self) -> NDArray[np.intp]:
+        return np.arange(len(self._names))
+
+    @cached_property
+    def _copies(self) -> NDArray[np.bool_]:
+        """(2^k + d - k, d): the copies of a row to ask about; which columns are normal in them, the furthest column first.
+
+        Every combination of the k furthest, and each of the others alone.
+        """
+        width = len(self._names)
+        count = min(_TOGETHER, width)
+        copies = np.zeros(((1 << count) + width - count, width), dtype=np.bool_)
+        copies[: 1 << count, :count] = _combinations(count).T
+        copies[1 << count :, count:] = np.eye(width - count, dtype=np.bool_)
+        return copies
+
+    @cached_property
     def _groups(self) -> Rows:
         return self._references.rows()
 
@@ -192,17 +192,29 @@ class Explainer:
         return 1 / scale
 
 
-def _parts(rows: Rows) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
-    return rows.numbers, rows.texts, rows.times
+def _mixed(row: Rows, normal: Rows, is_normal: NDArray[np.bool_]) -> Rows:
+    """Copies of one row in which the marked columns, (copies, d), are as in another."""
+    numbers, texts = row.numbers.shape[1], row.texts.shape[1]
+    return Rows(
+        np.where(is_normal[:, :numbers], normal.numbers, row.numbers),
+        np.where(is_normal[:, numbers : numbers + texts], normal.texts, row.texts),
+        np.where(is_normal[:, numbers + texts :], normal.times, row.times),
+    )
+
+
+def _combinations(columns: int) -> NDArray[np.bool_]:
+    """(k, 2^k): bit j of a combination's place says whether it holds column j."""
+    held: NDArray[np.bool_] = (np.arange(1 << columns) >> np.arange(columns)[:, None] & 1).astype(np.bool_)
+    return held
 
 
 @lru_cache(maxsize=_TOGETHER)
 def _mean_falls(columns: int) -> NDArray[np.float64]:
     """(k, 2^k): times the scores of all combinations, the mean fall as a column becomes normal, over all orders.
 
-    Bit j of a combination's place says whether column j is normal in it. Source: Shapley 1953.
+    Source: Shapley 1953.
     """
-    members = np.arange(1 << columns) >> np.arange(columns)[:, None] & 1
+    members = _combinations(columns)
     size = members.sum(axis=0)
     orders = [math.factorial(n) * math.factorial(columns - 1 - n) for n in range(columns)]
     share = np.array([*orders, 0]) / math.factorial(columns)
