@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from stillwatch.export.mlflow import export_mlflow
     from stillwatch.knowledge.knowledge import Knowledge
     from stillwatch.students.additive import Additive
+    from stillwatch.students.blend import Blend
     from stillwatch.students.linear import Linear
     from stillwatch.students.mlp import MLP
     from stillwatch.students.protocol import Student
@@ -66,6 +67,7 @@ __all__ = [
     "Additive",
     "ArtifactError",
     "AuditError",
+    "Blend",
     "Budget",
     "CalibrationError",
     "Column",
@@ -121,6 +123,7 @@ __all__ = [
 # Scoring must not pay for training and export: these names are imported when they are first asked for.
 _LATE = {
     "Additive": "stillwatch.students.additive",
+    "Blend": "stillwatch.students.blend",
     "Budget": "stillwatch.distillation.search",
     "distill": "stillwatch.distillation.distill",
     "Distillation": "stillwatch.distillation.result",

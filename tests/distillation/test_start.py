@@ -35,6 +35,9 @@ STUDENTS = {
     "half mlp": sw.MLP((24, 24), steps=400, half=True),
     "prototypes": sw.Prototypes(40, hidden=(16, 16), steps=400),
     "half prototypes": sw.Prototypes(40, hidden=(16, 16), steps=400, half=True),
+    "blend": sw.Blend(
+        sw.Prototypes(40, hidden=(16, 16), steps=400), sw.MLP((16, 16), steps=400, half=True), share=0.6
+    ),
     "additive": sw.Additive(),
     "linear": sw.Linear(),
     "trees": sw.Trees(leaves=8, trees=20),

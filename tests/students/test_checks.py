@@ -17,6 +17,9 @@ from stillwatch.students.protocol import Student
 STUDENTS: dict[str, Callable[[], Student]] = {
     "mlp": lambda: sw.MLP(hidden=(16, 16), steps=150),
     "prototypes": lambda: sw.Prototypes(points=30, hidden=(16,), steps=150),
+    "blend": lambda: sw.Blend(
+        sw.Prototypes(points=30, hidden=(16,), steps=150), sw.MLP(hidden=(16,), steps=150)
+    ),
     "trees": lambda: sw.Trees(leaves=16, trees=60),
     "additive": sw.Additive,
     "linear": sw.Linear,

@@ -81,7 +81,8 @@ def distill(
     student: Annotated[
         str,
         typer.Option(
-            metavar="NAME", help="Small model that learns: auto, mlp, prototypes, trees, additive or linear."
+            metavar="NAME",
+            help="Small model that learns: auto, mlp, prototypes, blend, trees, additive or linear.",
         ),
     ] = "auto",
     latency_us: options.LatencyUs = None,

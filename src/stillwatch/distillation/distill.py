@@ -90,7 +90,7 @@ def distill(
         "pyod:<Name>"), a fitted or unfitted detector, a fitted classifier, a function of the feature matrix, a `Teacher`, or a
         list of several of these.
     student
-        a name ("auto", "mlp", "prototypes", "trees", "additive", "linear") or a `Student`.
+        a name ("auto", "mlp", "prototypes", "blend", "trees", "additive", "linear") or a `Student`.
     budget
         what the student may cost and how faithful it must be: families and sizes (of the one family, where `student` names one)
         are trained and measured, and `search` of what comes back holds them all; None: one student of the default size.

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from stillwatch.errors import InputError, StudentError
 from stillwatch.evaluation.fidelity import upper_spearman
-from stillwatch.knowledge.knowledge import TRAIN, Knowledge
+from stillwatch.knowledge.knowledge import Knowledge
 from stillwatch.students.held_out import held_out_agreement
 from stillwatch.students.protocol import Student
 from stillwatch.students.sizes import Choice, least_bytes, worth_trying
@@ -187,7 +187,7 @@ class Exam:
     def fidelities(self, student: Student, knowledge: Knowledge) -> tuple[float, float]:
         """Agreement on real rows held out, and on unseen ones."""
         unseen = upper_spearman(student.score(self.x), self.asked) or 0.0
-        real = held_out_agreement(student, knowledge, TRAIN)
+        real = held_out_agreement(student, knowledge)
         return unseen if real is None else real, unseen  # a tiny table holds out too few
 
 

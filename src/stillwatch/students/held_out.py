@@ -2,12 +2,32 @@
 
 from __future__ import annotations
 
-from stillwatch.evaluation.fidelity import upper_spearman
-from stillwatch.knowledge.knowledge import Knowledge
+import numpy as np
+from numpy.typing import NDArray
+
+from stillwatch.evaluation.fidelity import spearman, upper_spearman
+from stillwatch.knowledge.knowledge import NEAR, TRAIN, Knowledge
 from stillwatch.students.protocol import Student
 
 
-def held_out_agreement(student: Student, knowledge: Knowledge, kind: str) -> float | None:
-    """Rank agreement over the upper half of the held-out rows of one kind; None where they are too few."""
-    held = knowledge.held_out & (knowledge.kind == kind)
+def held_out_agreement(student: Student, knowledge: Knowledge) -> float | None:
+    """Rank agreement over the upper half of the real rows held out; None where they are too few."""
+    held = knowledge.held_out & (knowledge.kind == TRAIN)
     return upper_spearman(student.score(knowledge.x[held]), knowledge.target[held])
+
+
+def agreement(scores: NDArray[np.float32], knowledge: Knowledge) -> float:
+    """What students are compared by: rank agreement of scores of all rows held out, the mean of three.
+
+    Over the upper half of the real rows, over the upper half of those near them, and over all rows that the teacher puts above
+    the middle of the real ones. The first is what users see but rests on few rows, the last reaches to where anomalies lie.
+    """
+    asked, kind = (part[knowledge.held_out] for part in (knowledge.target, knowledge.kind))
+    above = asked > np.median(knowledge.target[knowledge.kind == TRAIN])
+    found = (
+        upper_spearman(scores[kind == TRAIN], asked[kind == TRAIN]),
+        upper_spearman(scores[kind == NEAR], asked[kind == NEAR]),
+        spearman(scores[above], asked[above]) if above.sum() > 1 else None,
+    )
+    told = [value for value in found if value is not None]
+    return float(np.mean(told)) if told else 0.0

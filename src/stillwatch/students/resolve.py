@@ -7,6 +7,7 @@ from collections.abc import Callable
 from stillwatch.errors import StudentError, nearest
 from stillwatch.students.additive import Additive
 from stillwatch.students.auto import Auto
+from stillwatch.students.blend import Blend
 from stillwatch.students.linear import Linear
 from stillwatch.students.mlp import MLP
 from stillwatch.students.protocol import Learner, Student
@@ -17,6 +18,7 @@ NAMES: dict[str, Callable[[], Learner]] = {
     "auto": Auto,
     "mlp": MLP,
     "prototypes": Prototypes,
+    "blend": Blend,
     "trees": Trees,
     "additive": Additive,
     "linear": Linear,

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from stillwatch.errors import StudentError
 from stillwatch.students.additive import Additive
+from stillwatch.students.blend import Blend
 from stillwatch.students.linear import Linear
 from stillwatch.students.mlp import MLP
 from stillwatch.students.protocol import Learner, Student
@@ -74,6 +75,17 @@ def _all() -> tuple[Choice, ...]:
             for points, width in _POINTS
         ),
         *(
+            Choice(
+                "blend",
+                f"{points} points, twice 2 x {width}",
+                Blend(
+                    Prototypes(points, hidden=(width, width), half=True),
+                    MLP(hidden=(width, width), half=True),
+                ),
+            )
+            for points, width in _BLENDS
+        ),
+        *(
             Choice("trees", f"{trees} x {leaves} leaves", Trees(leaves=leaves, trees=trees))
             for trees, leaves in _FORESTS
         ),
@@ -82,6 +94,7 @@ def _all() -> tuple[Choice, ...]:
 
 _LAYERS = ((2, 16), (2, 32), (2, 64), (3, 128))
 _POINTS = ((32, 16), (64, 32), (96, 32), (160, 32), (256, 64), (512, 64), (1024, 64))
+_BLENDS = ((96, 32), (256, 64), (1024, 64))
 _FORESTS = ((24, 8), (93, 32))
 
 
@@ -108,6 +121,8 @@ def least_bytes(student: Student, columns: int) -> int:
         axes = min(columns, MOST_AXES)
         dense = _between(student.nearest + columns, *student.hidden)
         return (2 if student.half else 4) * (axes * (student.points + columns) + dense)
+    if isinstance(student, Blend):
+        return least_bytes(student.points, columns) + least_bytes(student.layers, columns)
     if isinstance(student, Trees) and student.trees:
         return _LEAF * student.leaves * student.trees // 2  # boosting may stop early
     return 0

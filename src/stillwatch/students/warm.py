@@ -14,6 +14,7 @@ from torch import nn
 
 from stillwatch.errors import StudentError
 from stillwatch.students.additive import Additive
+from stillwatch.students.blend import Blend
 from stillwatch.students.dense import Layers
 from stillwatch.students.linear import Linear
 from stillwatch.students.mlp import MLP
@@ -113,7 +114,7 @@ def _mlp(stored: _Stored, described: dict[str, Any]) -> Student:
     return student
 
 
-def _prototypes(stored: _Stored, described: dict[str, Any]) -> Student:
+def _prototypes(stored: _Stored, described: dict[str, Any]) -> Prototypes:
     student = Prototypes(
         described["points"], described["nearest"], tuple(described["hidden"]), half=stored.half
     )
@@ -125,9 +126,18 @@ def _prototypes(stored: _Stored, described: dict[str, Any]) -> Student:
     return student
 
 
+def _blend(stored: _Stored, described: dict[str, Any]) -> Student:
+    points, layers = _prototypes(stored, described), MLP(described["layers"], half=stored.half)
+    depth = len(points.hidden) + 1
+    points.layers, layers.layers = stored.layers()[:depth], stored.layers()[depth:]
+    layers.warm = True
+    return Blend(points, layers, described["share"])
+
+
 _READERS: dict[str, Callable[[_Stored, dict[str, Any]], Student]] = {
     "mlp": _mlp,
     "prototypes": _prototypes,
+    "blend": _blend,
     "trees": lambda stored, described: Trees(leaves=described["leaves"]),
     "additive": lambda stored, described: Additive(described["knots"], pairs=described["pairs"]),
     "linear": lambda stored, described: Linear(),
