@@ -1,0 +1,109 @@
+"""Which student the default keeps: points, layers, or a mean of both."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any, Self
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+import stillwatch as sw
+from stillwatch.knowledge.knowledge import NEAR, Knowledge
+from stillwatch.students.auto import Auto
+from stillwatch.students.blend import Blend
+from stillwatch.students.held_out import agreement
+
+ROWS = 4_000
+
+
+@pytest.fixture(scope="module")
+def knowledge() -> Knowledge:
+    """The first column is what the teacher says; the others tell nothing of it."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(ROWS, 3)).astype(np.float32)
+    return Knowledge(
+        x=x,
+        raw=x[:, 0].astype(np.float64),
+        soft=x[:, 0].copy(),
+        guard=np.zeros(ROWS, dtype=np.float32),
+        kind=np.where(np.arange(ROWS) % 2, "train", NEAR),
+        held_out=np.arange(ROWS) % 5 == 0,
+        provenance={},
+    )
+
+
+class Fixed:
+    """A student that says what the teacher does, wrong by so much of one other column."""
+
+    name, history, warm = "fixed", ((1, 1.0),), False
+
+    def __init__(self, column: int, error: float) -> None:
+        self.column, self.error = column, error
+
+    def fit(self, knowledge: Knowledge, **_: Any) -> Self:
+        return self
+
+    def score(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
+        return x[:, 0] + np.float32(self.error) * x[:, self.column]
+
+
+def blend(points: float, layers: float) -> Any:
+    made: Any = Blend(share=None)
+    made.points, made.layers = Fixed(1, points), Fixed(2, layers)
+    return made
+
+
+@pytest.mark.parametrize(
+    ("points", "layers", "least", "most"),
+    [(0.5, 0.5, 0.4, 0.6), (0.0, 2.0, 0.9, 1.0), (2.0, 0.0, 0.0, 0.1), (0.3, 0.6, 0.7, 0.9)],
+)
+def test_the_share_is_the_one_that_agrees_best(
+    knowledge: Knowledge, points: float, layers: float, least: float, most: float
+) -> None:
+    made = blend(points, layers).fit(knowledge, seed=0)
+    assert least <= made.share <= most
+    again = copy.copy(made)
+    again.points = Fixed(1, 9.0)
+    assert again.fit(knowledge, seed=0).share == made.share, "once found it stays"
+
+
+@pytest.mark.parametrize(
+    ("points", "layers", "kept"), [(0.5, 0.5, "blend"), (0.05, 0.5, "points"), (0.5, 0.05, "layers")]
+)
+def test_a_mean_is_kept_only_where_it_is_clearly_better(
+    knowledge: Knowledge, monkeypatch: pytest.MonkeyPatch, points: float, layers: float, kept: str
+) -> None:
+    made = blend(points, layers)
+    monkeypatch.setattr("stillwatch.students.auto.Blend", lambda: made)
+    found: Any = Auto().fit(knowledge, seed=0)
+    assert found is {"blend": made, "points": made.points, "layers": made.layers}[kept]
+
+
+def test_agreement_is_of_order_and_zero_where_nothing_was_held_out(knowledge: Knowledge) -> None:
+    held_out = knowledge.x[knowledge.held_out]
+    assert agreement(held_out[:, 0], knowledge) == pytest.approx(1)
+    assert abs(agreement(held_out[:, 1], knowledge)) < 0.2
+    nothing = Knowledge(
+        x=knowledge.x[:9],
+        raw=knowledge.raw[:9],
+        soft=knowledge.soft[:9],
+        guard=knowledge.guard[:9],
+        kind=np.full(9, "train"),
+        held_out=np.zeros(9, dtype=np.bool_),
+        provenance={},
+    )
+    assert agreement(np.empty(0, dtype=np.float32), nothing) == 0
+
+
+def test_a_copy_shares_no_part(knowledge: Knowledge) -> None:
+    one = Blend(sw.Prototypes(20, hidden=(8,), steps=30), sw.MLP((8,), steps=30)).fit(knowledge, seed=0)
+    before = one.score(knowledge.x[:50])
+    copy.copy(one).fit(knowledge, seed=1)
+    np.testing.assert_array_equal(one.score(knowledge.x[:50]), before)
+
+
+def test_an_impossible_share_is_refused() -> None:
+    with pytest.raises(sw.StudentError, match="between 0 and 1"):
+        sw.Blend(share=1.5)
