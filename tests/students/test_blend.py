@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from typing import Any, Self
 
 import numpy as np
@@ -70,15 +71,47 @@ def test_the_share_is_the_one_that_agrees_best(
 
 
 @pytest.mark.parametrize(
-    ("points", "layers", "kept"), [(0.5, 0.5, "blend"), (0.05, 0.5, "points"), (0.5, 0.05, "layers")]
+    ("points", "layers", "small", "kept"),
+    [
+        (0.5, 0.5, 0.5, "blend"),
+        (0.05, 0.5, 0.5, "points"),
+        (0.5, 0.05, 0.5, "layers"),
+        (0.4, 0.5, 0.0, "points"),  # share 0: no mean, and layers are not better
+    ],
 )
 def test_a_mean_is_kept_only_where_it_is_clearly_better(
-    knowledge: Knowledge, monkeypatch: pytest.MonkeyPatch, points: float, layers: float, kept: str
+    knowledge: Knowledge,
+    monkeypatch: pytest.MonkeyPatch,
+    points: float,
+    layers: float,
+    small: float,
+    kept: str,
 ) -> None:
-    made = blend(points, layers)
+    found, parts = choose(monkeypatch, knowledge, points, layers, small)
+    assert found is parts[kept]
+
+
+def choose(
+    monkeypatch: pytest.MonkeyPatch, knowledge: Knowledge, points: float, layers: float, small: float
+) -> tuple[Any, dict[str, Any]]:
+    made, alone = blend(points, small), Fixed(2, layers)
     monkeypatch.setattr("stillwatch.students.auto.Blend", lambda: made)
-    found: Any = Auto().fit(knowledge, seed=0)
-    assert found is {"blend": made, "points": made.points, "layers": made.layers}[kept]
+    monkeypatch.setattr("stillwatch.students.auto.MLP", lambda **_: alone)
+    found = Auto().fit(knowledge, seed=0)
+    return found, {"blend": made, "points": made.points, "layers": alone}
+
+
+def test_layers_must_be_better_on_real_rows_too(
+    knowledge: Knowledge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few = np.flatnonzero(knowledge.held_out & (knowledge.kind == "train"))[4:]
+    kind = knowledge.kind.copy()
+    kind[few] = NEAR  # four real rows are left to judge by
+    scarce = replace(knowledge, kind=kind)
+    found, parts = choose(monkeypatch, scarce, 0.02, 0.01, 9.0)
+    assert found is parts["points"]
+    found, parts = choose(monkeypatch, knowledge, 0.2, 0.1, 9.0)
+    assert found is parts["layers"]
 
 
 def test_agreement_is_of_order_and_zero_where_nothing_was_held_out(knowledge: Knowledge) -> None:
