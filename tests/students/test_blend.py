@@ -76,7 +76,7 @@ def test_the_share_is_the_one_that_agrees_best(
         (0.5, 0.5, 0.5, "blend"),
         (0.05, 0.5, 0.5, "points"),
         (0.5, 0.05, 0.5, "layers"),
-        (0.4, 0.5, 0.0, "points"),  # share 0: no mean, and layers are not better
+        (0.2, 0.5, 0.0, "points"),  # share 0: no mean, and layers are not better
     ],
 )
 def test_a_mean_is_kept_only_where_it_is_clearly_better(
