@@ -245,7 +245,7 @@ class Scorer:
         rows
             as for `score`.
         top
-            number of reasons a row.
+            number of reasons a row, sought among the 12 columns furthest from normal, or among `top` of them.
 
         Raises
         ------

@@ -110,6 +110,20 @@ def test_a_column_that_looks_normal_is_found_where_the_score_falls_without_it() 
     assert [r.effect for r in found] == pytest.approx([0.9, 0.9])
 
 
+def test_a_wide_row_costs_no_more_than_a_narrow_one() -> None:
+    asked = []
+
+    def total(rows: Rows) -> np.ndarray:
+        asked.append(len(rows))
+        return rows.numbers.sum(axis=1).astype(np.float32)
+
+    row = [0.01 * j for j in range(100)]
+    found = found_by(total, row, 3)
+    assert [r.column for r in found] == ["x99", "x98", "x97"]
+    assert asked == [24]
+    assert len({r.column for r in found_by(total, row, 50)}) == 50
+
+
 def test_effects_of_the_furthest_columns_add_up(rng: np.random.Generator) -> None:
     """To the fall of the score when they are normal, whatever the score; that of any other is its own fall."""
     weights = rng.normal(size=(6, 8))

@@ -3,7 +3,8 @@
 A column counts by how much the score falls when it is set to what is normal for rows like this one. Where several columns are
 odd at once, one of them normal again may change little. So those that are furthest from normal are set to it in every
 combination, and each of them counts by its mean fall over all orders in which they may become normal (Shapley value): together
-they add up to the fall of the score when all of them are normal. All this is one call of the network.
+they add up to the fall of the score when all of them are normal. A column that is as it is in rows like this one is no reason, so
+only the furthest are tried. All this is one call of the network.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ Value = str | float | bool | None
 _FAR = 1.0  # robust deviations
 _LIKE = 3  # groups of rows like this one
 _TOGETHER = 4  # columns that become normal in every combination
+_ALONE = 8  # columns, the next furthest, that become normal one at a time
 
 
 class Reason(msgspec.Struct, frozen=True):
@@ -69,6 +71,8 @@ class Explainer:
     def explain(self, rows: Rows, top: int) -> list[tuple[Reason, ...]]:
         """For each row `top` reasons, or as many as there are columns, the strongest first.
 
+        They are sought among the 12 columns that are furthest from normal, or among `top` of them.
+
         Raises
         ------
         InputError
@@ -87,24 +91,25 @@ class Explainer:
 
     def _explain(self, row: Rows, top: int) -> tuple[Reason, ...]:
         normal, away = self._normal(row)
-        effects = self._effects(row, normal, away)
+        # NaN is the furthest: one of the two is missing.
+        order = away.argsort(kind="stable")[::-1][: max(_TOGETHER + _ALONE, top)]
+        effects = self._effects(row, normal, order)
         strongest = (-effects).argsort(kind="stable")[:top].tolist()
         return tuple(
-            Reason(self._names[j], float(effects[j]), self._value(row, j), self._value(normal, j))
-            for j in strongest
+            Reason(self._names[j], float(effects[place]), self._value(row, j), self._value(normal, j))
+            for place, j in zip(strongest, order[strongest].tolist(), strict=True)
         )
 
-    def _effects(self, row: Rows, normal: Rows, away: NDArray[np.float64]) -> NDArray[np.float64]:
-        """(d,) effect of every column, see `Reason`."""
-        order = away.argsort(kind="stable")[::-1]  # NaN is the furthest: one of the two is missing
-        rank = np.empty(len(order), dtype=np.intp)
-        rank[order] = self._ranks
-        is_normal = self._copies.take(rank, axis=1)
-        scores = self._score(_mixed(row, normal, is_normal)).astype(np.float64)
+    def _effects(self, row: Rows, normal: Rows, order: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Effects of these columns, the furthest from normal first; see `Reason`."""
         count = min(_TOGETHER, len(order))
+        copies = _copies(count, len(order) - count)
+        is_normal = np.zeros((len(copies), len(self._names)), dtype=np.bool_)
+        is_normal[:, order] = copies
+        scores = self._score(_mixed(row, normal, is_normal)).astype(np.float64)
         effects = np.empty(len(order))
-        effects[order[:count]] = _mean_falls(count).dot(scores[: 1 << count])
-        effects[order[count:]] = scores[0] - scores[1 << count :]
+        effects[:count] = _mean_falls(count).dot(scores[: 1 << count])
+        effects[count:] = scores[0] - scores[1 << count :]
         return effects
 
     def _value(self, row: Rows, j: int) -> Value:
@@ -148,23 +153,6 @@ class Explainer:
         return normal, away
 
     @cached_property
-    def _ranks(self) -> NDArray[np.intp]:
-        return np.arange(len(self._names))
-
-    @cached_property
-    def _copies(self) -> NDArray[np.bool_]:
-        """(2^k + d - k, d): the copies of a row to ask about; which columns are normal in them, the furthest column first.
-
-        Every combination of the k furthest, and each of the others alone.
-        """
-        width = len(self._names)
-        count = min(_TOGETHER, width)
-        copies = np.zeros(((1 << count) + width - count, width), dtype=np.bool_)
-        copies[: 1 << count, :count] = _combinations(count).T
-        copies[1 << count :, count:] = np.eye(width - count, dtype=np.bool_)
-        return copies
-
-    @cached_property
     def _groups(self) -> Rows:
         return self._references.rows()
 
@@ -200,6 +188,18 @@ def _mixed(row: Rows, normal: Rows, is_normal: NDArray[np.bool_]) -> Rows:
         np.where(is_normal[:, numbers : numbers + texts], normal.texts, row.texts),
         np.where(is_normal[:, numbers + texts :], normal.times, row.times),
     )
+
+
+@lru_cache(maxsize=8)
+def _copies(together: int, alone: int) -> NDArray[np.bool_]:
+    """(2^together + alone, together + alone): the copies of a row to ask about, and which columns are normal in them.
+
+    Every combination of the first columns, and each of the others alone.
+    """
+    copies = np.zeros(((1 << together) + alone, together + alone), dtype=np.bool_)
+    copies[: 1 << together, :together] = _combinations(together).T
+    copies[1 << together :, together:] = np.eye(alone, dtype=np.bool_)
+    return copies
 
 
 def _combinations(columns: int) -> NDArray[np.bool_]:
