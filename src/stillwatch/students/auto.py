@@ -11,7 +11,8 @@ from stillwatch.students.mlp import MLP
 from stillwatch.students.protocol import Progress, Student
 from stillwatch.training.together import together
 
-_WORTH = 0.005  # agreement that pays for a second part in every score
+_WORTH = 0.005  # agreement that pays for small layers beside the points
+_QUICK = 0.015  # agreement that layers may lack, for they score a row several times as quickly
 
 
 class Auto:
@@ -25,16 +26,22 @@ class Auto:
         """Train and choose; what comes back is the student of the chosen family."""
         layers, blend = MLP(half=True), Blend()
         together([partial(student.fit, knowledge, seed=seed) for student in (layers, blend)], progress)
-        best: Student = layers if _is_better(layers, blend.points, knowledge) else blend.points
-        is_mean = blend.share not in {0, 1}
-        return blend if is_mean and _agrees(blend, knowledge) >= _agrees(best, knowledge) + _WORTH else best
+        points = blend.points
+        is_mean = (
+            blend.share not in {0, 1} and _agrees(blend, knowledge) >= _agrees(points, knowledge) + _WORTH
+        )
+        best: Student = blend if is_mean else points
+        is_quick = (
+            _proven(layers, points, knowledge)
+            and _agrees(layers, knowledge) > _agrees(best, knowledge) - _QUICK
+        )
+        return layers if is_quick else best
 
 
-def _is_better(layers: Student, points: Student, knowledge: Knowledge) -> bool:
-    """By synthetic rows, and by real ones as well: where these are too few to tell, points are the safer choice."""
+def _proven(layers: Student, points: Student, knowledge: Knowledge) -> bool:
+    """Whether layers are better on real rows: where these are too few to tell, points are the safer choice."""
     real, theirs = held_out_agreement(layers, knowledge), held_out_agreement(points, knowledge)
-    proven = real is not None and theirs is not None and real > theirs
-    return proven and _agrees(layers, knowledge) > _agrees(points, knowledge)
+    return real is not None and theirs is not None and real > theirs
 
 
 def _agrees(student: Student, knowledge: Knowledge) -> float:
