@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 from stillwatch.knowledge.knowledge import Knowledge
 from stillwatch.students.blend import Blend
 from stillwatch.students.held_out import agreement, held_out_agreement
-from stillwatch.students.mlp import MLP
 from stillwatch.students.protocol import Progress, Student
-from stillwatch.training.together import together
 
-_WORTH = 0.005  # agreement that pays for small layers beside the points
-_QUICK = 0.015  # agreement that layers may lack, for they score a row several times as quickly
+_WORTH = 0.01  # agreement that pays for layers beside the points in every score
+_QUICK = 0.015  # agreement that layers alone may lack, for they score a row several times as quickly
 
 
 class Auto:
-    """Train layers, and points with small layers, side by side, and keep what follows the teacher best.
+    """Train points and layers side by side, and keep what follows the teacher best: one of the two, or their mean.
 
     Points suit teachers that measure distances (neighbours), layers of ReLU those that do not (forests, mixtures), a mean of
     both what contains both. Which one a teacher is, its answers tell.
@@ -24,18 +20,12 @@ class Auto:
 
     def fit(self, knowledge: Knowledge, *, seed: int, progress: Progress | None = None) -> Student:
         """Train and choose; what comes back is the student of the chosen family."""
-        layers, blend = MLP(half=True), Blend()
-        together([partial(student.fit, knowledge, seed=seed) for student in (layers, blend)], progress)
-        points = blend.points
-        is_mean = (
-            blend.share not in {0, 1} and _agrees(blend, knowledge) >= _agrees(points, knowledge) + _WORTH
-        )
+        blend = Blend().fit(knowledge, seed=seed, progress=progress)
+        points, layers = blend.points, blend.layers
+        is_mean = _agrees(blend, knowledge) >= _agrees(points, knowledge) + _WORTH
         best: Student = blend if is_mean else points
-        is_quick = (
-            _proven(layers, points, knowledge)
-            and _agrees(layers, knowledge) > _agrees(best, knowledge) - _QUICK
-        )
-        return layers if is_quick else best
+        lacking = _agrees(best, knowledge) - _agrees(layers, knowledge)
+        return layers if lacking < _QUICK and _proven(layers, points, knowledge) else best
 
 
 def _proven(layers: Student, points: Student, knowledge: Knowledge) -> bool:

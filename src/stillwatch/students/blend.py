@@ -31,7 +31,7 @@ class Blend:
     Parameters
     ----------
     points, layers
-        the two; None: points of the default size and small layers, in half precision.
+        the two; None: of the default size, in half precision.
     share
         weight of the points, between 0 and 1; None: the tenth that agrees best with the teacher on rows held out. Once found
         it stays.
@@ -45,7 +45,7 @@ class Blend:
         if share is not None and not 0 <= share <= 1:
             raise StudentError(f"share={share:g}: expected a number between 0 and 1.")
         self.points = Prototypes(half=True) if points is None else points
-        self.layers = MLP(hidden=(64, 64), half=True) if layers is None else layers
+        self.layers = MLP(half=True) if layers is None else layers
         self.share = share
 
     def fit(self, knowledge: Knowledge, *, seed: int, progress: Progress | None = None) -> Self:

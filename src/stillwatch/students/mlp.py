@@ -89,4 +89,4 @@ class MLP:
 
 def default_hidden(rows: int) -> tuple[int, ...]:
     """Three layers, narrow for a tiny table."""
-    return (64, 64, 64) if rows < 5_000 else (128, 128, 128)
+    return (64, 64, 64) if rows < 5_000 else (96, 96, 96)
