@@ -16,10 +16,11 @@ BASE = {"errors"}
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "unfinished": set(),
+    "interrupts": set(),
     "graph": set(),
     "table": BASE | {"unfinished"},
     "calibration": BASE,
-    "artifact": BASE | {"table", "calibration", "drift", "explain", "unfinished"},
+    "artifact": BASE | {"table", "calibration", "drift", "explain", "interrupts", "unfinished"},
     "explain": BASE | {"table"},
     "drift": BASE | {"table"},
     "one_row": BASE | {"artifact", "table"},

@@ -24,6 +24,18 @@ def test_results_come_in_the_order_of_the_jobs_that_ran_side_by_side() -> None:
     assert together([partial(job, 0), partial(job, 1)]) == [0, 1]
 
 
+def test_one_that_stops_early_is_not_behind() -> None:
+    def early(*, progress: Progress) -> None:
+        progress(1, 9, 0.5)
+
+    def late(*, progress: Progress) -> None:
+        progress(9, 9, 0.5)
+
+    heard: list[tuple[int, int, float]] = []
+    together([early, late], lambda *now: heard.append(now))
+    assert heard[-1] == (9, 9, 0.5)
+
+
 def test_no_jobs_give_no_results() -> None:
     assert together([]) == []
 

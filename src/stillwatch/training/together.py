@@ -40,7 +40,10 @@ def together(jobs: Sequence[Callable[..., Result]], progress: Progress | None = 
             if stop.is_set():
                 raise _StopError
 
-        return jobs[number](progress=tell)
+        result = jobs[number](progress=tell)
+        _, steps, best = said[number]
+        said[number] = steps, steps, best  # one that stopped early is not behind
+        return result
 
     with ThreadPoolExecutor(max(1, len(jobs))) as pool:
         try:
