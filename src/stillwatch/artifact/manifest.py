@@ -26,7 +26,7 @@ import msgspec
 from stillwatch.artifact.quote import quote
 from stillwatch.calibration.conformal import Calibration
 from stillwatch.calibration.groups import Groups
-from stillwatch.drift.sketch import Sketches
+from stillwatch.drift.sketch import MOST_ROWS, Sketches
 from stillwatch.errors import ArtifactError, ProtocolError
 from stillwatch.explain.references import References
 from stillwatch.table.pack import Layout
@@ -34,7 +34,6 @@ from stillwatch.table.schema import Schema
 
 PROTOCOL = 1
 _MOST_SCORE = 1e38  # scores are float32
-_MOST_ROWS = 1 << 53  # counts are divided as floats
 
 MODEL, MANIFEST, DIGEST = "model.onnx", "manifest.json", "DIGEST"
 REPORT_HTML, REPORT_JSON, CARD = "report.html", "report.json", "README.md"
@@ -264,10 +263,7 @@ def _calibration_problems(name: str, table: Calibration) -> list[tuple[str, bool
             any(abs(score) > _MOST_SCORE for score in table.scores),
         ),
         (f"{name}: at_least does not descend", any(a < b for a, b in pairwise(table.at_least))),
-        (
-            f"{name}: there are more rows than can be counted",
-            table.rows > _MOST_ROWS,
-        ),
+        (f"{name}: there are more rows than can be counted", table.rows > MOST_ROWS),
         (
             f"{name}: at_least lies outside 1..rows",
             any(not 1 <= count <= table.rows for count in table.at_least),

@@ -29,7 +29,7 @@ MOST_CATEGORIES = 64  # further known values share a cell
 _MOST_EDGES = 40_000  # of all columns together, so that wide tables keep a small manifest
 _SCORE_CELLS = 24  # equal ones; the highest is halved on and on
 _FEWEST_SCORES = 8
-_MOST_ROWS = 1 << 53  # what no float64 counts was never counted
+MOST_ROWS = 1 << 53  # what no float64 counts was never counted
 _ROUNDING = 2e-5  # a graph and its NumPy form, or batches of other sizes, may round a score differently
 
 Counts = NDArray[np.int64]
@@ -85,7 +85,7 @@ class ScoreSketch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
             and len(self.fitted) in {0, len(self.counts)}
             and _ascend(self.edges)
             and all(count >= tied >= 1 for count, tied in zip(self.counts, self.tied, strict=False))
-            and all(0 <= count <= _MOST_ROWS for count in (*self.counts, *self.fitted))
+            and all(0 <= count <= MOST_ROWS for count in (*self.counts, *self.fitted))
         )
 
     def count(self, scores: NDArray[np.floating]) -> Counts:
@@ -115,7 +115,7 @@ class Sketches(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             sketch.kind in kinds.get(sketch.column, ())
             and len(sketch.counts) == _width(sketch, categories.get(sketch.column, ()))
             and _ascend(sketch.edges)
-            and all(0 <= count <= _MOST_ROWS for count in (*sketch.counts, sketch.missing))
+            and all(0 <= count <= MOST_ROWS for count in (*sketch.counts, sketch.missing))
             for sketch in self.columns
         )
         return columns and (self.score is None or self.score.fit())

@@ -22,17 +22,20 @@ class Auto:
         """Train and choose; what comes back is the student of the chosen family."""
         blend = Blend().fit(knowledge, seed=seed, progress=progress)
         points, layers = blend.points, blend.layers
-        is_mean = _agrees(blend, knowledge) >= _agrees(points, knowledge) + _WORTH
-        best: Student = blend if is_mean else points
-        lacking = _agrees(best, knowledge) - _agrees(layers, knowledge)
-        return layers if lacking < _QUICK and _proven(layers, points, knowledge) else best
+        held_out = knowledge.x[knowledge.held_out]
+        by_points, by_layers = points.score(held_out), layers.score(held_out)
+        of_points, of_layers, of_mean = (
+            agreement(scores, knowledge)
+            for scores in (by_points, by_layers, blend.mean(by_points, by_layers))
+        )
+        is_mean = of_mean >= of_points + _WORTH
+        lacking = (of_mean if is_mean else of_points) - of_layers
+        if lacking < _QUICK and _proven(layers, points, knowledge):
+            return layers
+        return blend if is_mean else points
 
 
 def _proven(layers: Student, points: Student, knowledge: Knowledge) -> bool:
     """Whether layers are better on real rows: where these are too few to tell, points are the safer choice."""
     real, theirs = held_out_agreement(layers, knowledge), held_out_agreement(points, knowledge)
     return real is not None and theirs is not None and real > theirs
-
-
-def _agrees(student: Student, knowledge: Knowledge) -> float:
-    return agreement(student.score(knowledge.x[knowledge.held_out]), knowledge)

@@ -63,16 +63,18 @@ class Blend:
         points, layers = self.points.score(held_out), self.layers.score(held_out)
         return max(_SHARES, key=lambda share: agreement(share * points + (1 - share) * layers, knowledge))
 
+    def mean(self, points: NDArray[np.float32], layers: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(n,) scores of both parts to those of the blend."""
+        return self._share * points + (1 - self._share) * layers
+
     def score(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
         """Mean of the two; see `Student.score`."""
-        share = np.float32(0 if self.share is None else self.share)
-        return share * self.points.score(x) + (1 - share) * self.layers.score(x)
+        return self.mean(self.points.score(x), self.layers.score(x))
 
     def write(self, graph: Graph, matrix: str) -> str:
         """The nodes of both, and their mean; see `Student.write`."""
-        share = np.float32(0 if self.share is None else self.share)
-        points = graph.add("Mul", self.points.write(graph, matrix), graph.constant(share))
-        layers = graph.add("Mul", self.layers.write(graph, matrix), graph.constant(1 - share))
+        points = graph.add("Mul", self.points.write(graph, matrix), graph.constant(self._share))
+        layers = graph.add("Mul", self.layers.write(graph, matrix), graph.constant(1 - self._share))
         return graph.add("Add", points, layers)
 
     def describe(self) -> dict[str, Any]:
@@ -85,6 +87,10 @@ class Blend:
             "layers": layers["hidden"],
             "parameters": points["parameters"] + layers["parameters"],
         }
+
+    @property
+    def _share(self) -> np.float32:
+        return np.float32(0 if self.share is None else self.share)
 
     @property
     def warm(self) -> bool:

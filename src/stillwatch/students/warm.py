@@ -128,8 +128,8 @@ def _prototypes(stored: _Stored, described: dict[str, Any]) -> Prototypes:
 
 def _blend(stored: _Stored, described: dict[str, Any]) -> Student:
     points, layers = _prototypes(stored, described), MLP(described["layers"], half=stored.half)
-    depth = len(points.hidden) + 1
-    points.layers, layers.layers = stored.layers()[:depth], stored.layers()[depth:]
+    both, depth = points.layers, len(points.hidden) + 1
+    points.layers, layers.layers = both[:depth], both[depth:]
     layers.warm = True
     return Blend(points, layers, described["share"])
 
