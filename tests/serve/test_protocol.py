@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import signal
 import socket
 import time
 from collections.abc import Iterator
@@ -158,6 +160,21 @@ def test_row_13_a_client_that_goes_or_does_not_read(hasty: Process) -> None:
     leave(200)
     until(lambda: hasty.descriptors() < 30)
     assert hasty.memory() < before + (16 << 20)
+
+
+def test_row_13_nothing_is_read_for_a_client_that_has_gone(numbers: Path) -> None:
+    """A client in a hurry leaves and asks anew: the service must not be busy with what it asked before."""
+    rows = pa.table({f"x{i}": [0.5] * 2_000 for i in range(5)})
+    request = post("/v2/models/numbers/infer", msgspec.json.encode(inference(rows)))
+    with Process([numbers]) as process:
+        process.send(signal.SIGSTOP)  # so that all have gone when the first is looked at
+        for _ in range(8):
+            with process.connect() as connection:
+                connection.settimeout(0.2)
+                with contextlib.suppress(TimeoutError):
+                    connection.sendall(request)
+        process.send(signal.SIGCONT)
+        process.wait_for("request", status=499, model="numbers", rows=0)
 
 
 def test_the_rest_of_a_refused_body_is_not_waited_for(hasty: Process) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import gzip
 import io
 import os
@@ -191,6 +192,13 @@ def test_the_separator_that_excel_names(tmp_path: Path, encoding: str, mark: str
 def test_a_column_that_is_named_like_that_line(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("sep=,b\n1,2\n")
     assert values(tmp_path / "t.csv") == [{"sep=": "1", "b": "2"}]
+
+
+@pytest.mark.parametrize("mark", ["é", '"', "\x00", "\ufffd"])
+def test_what_cannot_separate_is_a_name(tmp_path: Path, mark: str) -> None:
+    (tmp_path / "t.csv").write_text(f"sep={mark}\n1\n")
+    with contextlib.suppress(TableError):
+        assert values(tmp_path / "t.csv") == [{f"sep={mark}": "1"}]
 
 
 def test_a_delimiter_that_no_header_shows(tmp_path: Path) -> None:

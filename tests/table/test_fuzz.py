@@ -36,7 +36,7 @@ LONG = settings(max_examples=2_000, deadline=None, suppress_health_check=list(He
 crumbs = st.sampled_from(
     [b"a,b\n", b"1,2\n", b'"', b"\n", b"\r", b";", b"\t", b"\0", b"\xff", b"\xef\xbb\xbf", b"\xff\xfe", b"{", b"}"]  # noqa: RUF005
     + [b'{"a": 1}', b'{"a": [1]}', b"NaN", b"null", b"[", b",", b"PAR1", b"ARROW1\0\0", b"\xff\xff\xff\xff", b"\x1f\x8b"]
-    + [b"2024-01-01", b"1,5", b"-", b" ", "é".encode(), b"1e400", b"x" * 300, b"sep=;\n"]
+    + [b"2024-01-01", b"1,5", b"-", b" ", "é".encode(), b"1e400", b"x" * 300, b"sep=;\n", "sep=é\n".encode()]
 )  # fmt: skip
 files = st.one_of(st.binary(max_size=60), st.lists(crumbs, max_size=14).map(b"".join))
 names = st.sampled_from(

@@ -27,6 +27,7 @@ from stillwatch.serve.log import Log, place_of
 from stillwatch.serve.metrics import MEDIA as METRICS
 from stillwatch.serve.metrics import Metrics
 from stillwatch.serve.models import Model, Models
+from stillwatch.serve.protocol import GONE
 from stillwatch.serve.watch import page as live
 from stillwatch.serve.watch.feedback import FeedbackFolder
 from stillwatch.serve.watch.monitors import Monitors
@@ -153,8 +154,13 @@ def _scoring(service: Service, reader: Reader | None) -> Handler:
         service.batcher.check_room(announced(request))
         async with service.intake.body(request) as body:
             head = _head(request)
+            gone = request.scope.get(GONE)
 
             def asked() -> Asked:
+                if (
+                    gone is not None and gone()
+                ):  # a client in a hurry has asked anew: work for it, not for this
+                    raise ClientDisconnect
                 found = read(body, head, model, service.limits)
                 note.rows, note.ignored = len(found.rows), found.ignored
                 return found

@@ -16,6 +16,9 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from stillwatch.serve.limits import Limits
 
+GONE = "stillwatch.gone"
+"""Where a request finds out whether its client has gone: a function in its scope."""
+
 _IDLE, _READING, _ANSWERING = range(3)
 
 
@@ -65,6 +68,7 @@ class Connection(HttpToolsProtocol):
         if len(self.pipeline) >= self._limits.pipelined:
             raise ValueError("too many requests were sent ahead")
         super().on_message_begin()
+        cast(dict[str, Any], self.scope)[GONE] = self._joined.is_closing
 
     def on_header(self, name: bytes, value: bytes) -> None:  # noqa: D102 - the parser's
         if self._head < 0:

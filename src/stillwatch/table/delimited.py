@@ -21,8 +21,8 @@ from stillwatch.table.values import is_unicode, shown
 _BLOCK = LONGEST_LINE  # bytes parsed at once; no row may be longer, and Arrow reads some 30 blocks ahead
 _SEPARATORS = ",;\t|"
 _EXCEL = re.compile(
-    r"\ufeff?sep=([^\r\n])\r?\n", re.IGNORECASE
-)  # a first line with which Excel names the separator
+    r"\ufeff?sep=([\x01-\x7f])(?<![\r\n\"])\r?\n", re.IGNORECASE
+)  # a first line with which Excel names the separator; Arrow takes one ASCII character
 _RAGGED = re.compile(r"Row #(\d+): Expected (\d+) columns, got (\d+): (.*)", re.DOTALL)
 
 

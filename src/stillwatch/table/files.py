@@ -150,7 +150,7 @@ def _is_json(place: Place, start: bytes) -> bool:
 
 
 def _checked(delimiter: str | None) -> str | None:
-    if delimiter is not None and (len(delimiter) != 1 or delimiter in '"\r\n' or not delimiter.isascii()):
+    if delimiter is not None and (len(delimiter) != 1 or delimiter in '"\r\n\0' or not delimiter.isascii()):
         raise TableError(
             f"delimiter {shown(delimiter)}: expected one ASCII character, such as ',', ';', '|' or a tab."
         )
