@@ -40,8 +40,8 @@ class Fixed:
 
     name, history, warm = "fixed", ((1, 1.0),), False
 
-    def __init__(self, column: int, error: float) -> None:
-        self.column, self.error = column, error
+    def __init__(self, column: int, error: float, points: int = 0) -> None:
+        self.column, self.error, self.places = column, error, range(points)
 
     def fit(self, knowledge: Knowledge, **_: Any) -> Self:
         return self
@@ -70,11 +70,30 @@ def test_the_share_is_the_one_that_agrees_best(
     assert again.fit(knowledge, seed=0).share == made.share, "once found it stays"
 
 
+def choose(
+    monkeypatch: pytest.MonkeyPatch,
+    knowledge: Knowledge,
+    points: float,
+    layers: float,
+    few: float = 9.0,
+    count: int = 1_000,
+) -> str:
+    """What the default keeps, by name: many, few or layers, and + where it is a mean."""
+    parts = {"many": Fixed(1, points, count), "few": Fixed(1, few, 100), "layers": Fixed(2, layers)}
+    monkeypatch.setattr(
+        "stillwatch.students.auto.Prototypes", lambda count=None, **_: parts["few" if count else "many"]
+    )
+    monkeypatch.setattr("stillwatch.students.auto.MLP", lambda **_: parts["layers"])
+    found: Any = Auto().fit(knowledge, seed=0)
+    names = {id(part): name for name, part in parts.items()}
+    return names[id(found.points)] + "+" if isinstance(found, Blend) else names[id(found)]
+
+
 @pytest.mark.parametrize(
     ("points", "layers", "kept"),
     [
-        (0.5, 0.5, "blend"),
-        (0.05, 0.12, "points"),
+        (0.5, 0.5, "many+"),
+        (0.05, 0.12, "many"),
         (0.5, 0.05, "layers"),
         (0.13, 0.11, "layers"),  # quick, and nearly as good as the mean
     ],
@@ -82,17 +101,28 @@ def test_the_share_is_the_one_that_agrees_best(
 def test_a_mean_is_kept_only_where_it_is_clearly_better(
     knowledge: Knowledge, monkeypatch: pytest.MonkeyPatch, points: float, layers: float, kept: str
 ) -> None:
-    found, parts = choose(monkeypatch, knowledge, points, layers)
-    assert found is parts[kept]
+    assert choose(monkeypatch, knowledge, points, layers) == kept
 
 
-def choose(
-    monkeypatch: pytest.MonkeyPatch, knowledge: Knowledge, points: float, layers: float
-) -> tuple[Any, dict[str, Any]]:
-    made = blend(points, layers)
-    monkeypatch.setattr("stillwatch.students.auto.Blend", lambda: made)
-    found = Auto().fit(knowledge, seed=0)
-    return found, {"blend": made, "points": made.points, "layers": made.layers}
+@pytest.mark.parametrize(
+    ("many", "few", "layers", "kept"),
+    [
+        (0.30, 0.31, 2.0, "few"),
+        (0.30, 0.40, 2.0, "many"),
+        (0.50, 0.51, 0.5, "few+"),
+        (0.50, 0.70, 0.5, "many+"),
+    ],
+)
+def test_many_points_are_kept_only_where_few_know_less(
+    knowledge: Knowledge, monkeypatch: pytest.MonkeyPatch, many: float, few: float, layers: float, kept: str
+) -> None:
+    assert choose(monkeypatch, knowledge, many, layers, few) == kept
+
+
+def test_few_points_are_no_choice_where_all_are_few(
+    knowledge: Knowledge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert choose(monkeypatch, knowledge, 0.3, 2.0, 0.3, count=150) == "many"
 
 
 def test_layers_must_be_better_on_real_rows_too(
@@ -100,9 +130,16 @@ def test_layers_must_be_better_on_real_rows_too(
 ) -> None:
     x = knowledge.x.copy()
     x[knowledge.kind == NEAR, 2] = 0  # so that layers make no error on synthetic rows
-    for error, kept in (0.4, "blend"), (0.38, "layers"):
-        found, parts = choose(monkeypatch, replace(knowledge, x=x), 0.29, error)
-        assert found is parts[kept]
+    for points, layers, kept in (0.29, 0.4, "many+"), (0.29, 0.38, "layers"):
+        assert choose(monkeypatch, replace(knowledge, x=x), points, layers) == kept
+
+
+def test_points_are_kept_where_only_synthetic_rows_speak_for_layers(
+    knowledge: Knowledge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few_real = replace(knowledge, kind=np.where(np.arange(ROWS) < ROWS - 10, NEAR, "train"))
+    assert choose(monkeypatch, knowledge, 2.0, 0.0) == "layers"
+    assert choose(monkeypatch, few_real, 2.0, 0.0) == "many"
 
 
 def test_agreement_is_of_order_and_zero_where_nothing_was_held_out(knowledge: Knowledge) -> None:

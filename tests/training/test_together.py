@@ -7,7 +7,7 @@ from threading import Event
 
 import pytest
 
-from stillwatch.training.together import Progress, together
+from stillwatch.training.together import Progress, in_turn, together
 
 PATIENCE = 20  # seconds that nothing here comes near
 STEPS = 10_000
@@ -101,3 +101,15 @@ def test_the_end_is_told_however_quick_it_came() -> None:
 
     together([quick, quick], lambda *said: heard.append(said))
     assert heard == [(10, 10, 0.5)]
+
+
+def test_jobs_in_turn_are_one_job_that_never_goes_back() -> None:
+    def job(name: str, *, progress: Progress) -> str:
+        for step in range(1, 4):
+            progress(step, 3, 0.5)
+        return name
+
+    heard: list[tuple[int, int, float]] = []
+    made = in_turn([partial(job, "a"), partial(job, "b")])
+    assert made(progress=lambda *now: heard.append(now)) == ["a", "b"]
+    assert heard == [(step, 6, 0.5) for step in range(1, 7)]

@@ -55,21 +55,13 @@ class Blend:
         parts: tuple[Student, ...] = self.points, self.layers
         together([partial(part.fit, knowledge, seed=seed) for part in parts], progress)
         if self.share is None:
-            self.share = self._best_share(knowledge)
+            held_out = knowledge.x[knowledge.held_out]
+            self.share, _ = best_share(self.points.score(held_out), self.layers.score(held_out), knowledge)
         return self
-
-    def _best_share(self, knowledge: Knowledge) -> float:
-        held_out = knowledge.x[knowledge.held_out]
-        points, layers = self.points.score(held_out), self.layers.score(held_out)
-        return max(_SHARES, key=lambda share: agreement(share * points + (1 - share) * layers, knowledge))
-
-    def mean(self, points: NDArray[np.float32], layers: NDArray[np.float32]) -> NDArray[np.float32]:
-        """(n,) scores of both parts to those of the blend."""
-        return self._share * points + (1 - self._share) * layers
 
     def score(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
         """Mean of the two; see `Student.score`."""
-        return self.mean(self.points.score(x), self.layers.score(x))
+        return _mean(self._share, self.points.score(x), self.layers.score(x))
 
     def write(self, graph: Graph, matrix: str) -> str:
         """The nodes of both, and their mean; see `Student.write`."""
@@ -101,3 +93,16 @@ class Blend:
     def history(self) -> tuple[tuple[int, float], ...]:
         """(step, validation fidelity) of the points, which take longer."""
         return self.points.history
+
+
+def best_share(
+    points: NDArray[np.float32], layers: NDArray[np.float32], knowledge: Knowledge
+) -> tuple[float, float]:
+    """The tenth that the mean of two students' scores of the held-out rows agrees best with, and how well it does."""
+    found = [(agreement(_mean(np.float32(share), points, layers), knowledge), -share) for share in _SHARES]
+    agrees, share = max(found)
+    return -share, agrees
+
+
+def _mean(share: np.float32, points: NDArray[np.float32], layers: NDArray[np.float32]) -> NDArray[np.float32]:
+    return share * points + (1 - share) * layers

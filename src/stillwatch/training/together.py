@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from functools import partial
 from threading import Event
 from typing import TypeVar
 
@@ -61,6 +62,18 @@ def together(jobs: Sequence[Callable[..., Result]], progress: Progress | None = 
                     return [job.result() for job in running]
         finally:
             stop.set()
+
+
+def in_turn(jobs: Sequence[Callable[..., Result]]) -> Callable[..., list[Result]]:
+    """One job for `together` out of several that run one after another."""
+
+    def run(progress: Progress) -> list[Result]:
+        def tell(before: int, step: int, steps: int, best: float) -> None:
+            progress(before * steps + step, len(jobs) * steps, best)
+
+        return [job(progress=partial(tell, before)) for before, job in enumerate(jobs)]
+
+    return run
 
 
 class _StopError(Exception):
