@@ -124,7 +124,7 @@ def fold(
 
 def default_steps(rows: int) -> int:
     """Steps that a number of training rows deserves: seconds for a small table, not minutes for a large one."""
-    return int(np.clip(rows // 16, 200, 3000))
+    return int(np.clip(rows // 16, 200, 2400))
 
 
 def _loss(network: nn.Module, batch: tuple[Tensor, ...]) -> Tensor:
