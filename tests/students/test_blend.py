@@ -19,6 +19,12 @@ from stillwatch.students.held_out import agreement
 ROWS = 4_000
 
 
+@pytest.fixture(autouse=True)
+def enough_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else few points would be no choice with so few rows."""
+    monkeypatch.setattr("stillwatch.students.auto.ROWS_A_POINT", 1)
+
+
 @pytest.fixture(scope="module")
 def knowledge() -> Knowledge:
     """The first column is what the teacher says; the others tell nothing of it."""
@@ -40,8 +46,8 @@ class Fixed:
 
     name, history, warm = "fixed", ((1, 1.0),), False
 
-    def __init__(self, column: int, error: float, points: int = 0) -> None:
-        self.column, self.error, self.places = column, error, range(points)
+    def __init__(self, column: int, error: float) -> None:
+        self.column, self.error = column, error
 
     def fit(self, knowledge: Knowledge, **_: Any) -> Self:
         return self
@@ -79,7 +85,7 @@ def choose(
     count: int = 1_000,
 ) -> str:
     """What the default keeps, by name: many, few or layers, and + where it is a mean."""
-    parts = {"many": Fixed(1, points, count), "few": Fixed(1, few, 100), "layers": Fixed(2, layers)}
+    parts = {"many": Fixed(1, points), "few": Fixed(1, few), "layers": Fixed(2, layers)}
     monkeypatch.setattr(
         "stillwatch.students.auto.Prototypes", lambda count=None, **_: parts["few" if count else "many"]
     )
@@ -122,7 +128,9 @@ def test_many_points_are_kept_only_where_few_know_less(
 def test_few_points_are_no_choice_where_all_are_few(
     knowledge: Knowledge, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert choose(monkeypatch, knowledge, 0.3, 2.0, 0.3, count=150) == "many"
+    assert choose(monkeypatch, knowledge, 0.3, 2.0, 0.3) == "few"
+    monkeypatch.setattr("stillwatch.students.auto.ROWS_A_POINT", ROWS)
+    assert choose(monkeypatch, knowledge, 0.3, 2.0, 0.3) == "many"
 
 
 def test_layers_must_be_better_on_real_rows_too(

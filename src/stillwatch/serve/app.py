@@ -157,9 +157,8 @@ def _scoring(service: Service, reader: Reader | None) -> Handler:
             gone = request.scope.get(GONE)
 
             def asked() -> Asked:
-                if (
-                    gone is not None and gone()
-                ):  # a client in a hurry has asked anew: work for it, not for this
+                # A client in a hurry has asked anew by now: work for that, not for this.
+                if gone is not None and gone():
                     raise ClientDisconnect
                 found = read(body, head, model, service.limits)
                 note.rows, note.ignored = len(found.rows), found.ignored

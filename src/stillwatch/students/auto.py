@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +15,7 @@ from stillwatch.students.blend import Blend, best_share
 from stillwatch.students.held_out import agreement, held_out_agreement
 from stillwatch.students.mlp import MLP
 from stillwatch.students.protocol import Progress, Student
-from stillwatch.students.prototypes import Prototypes
+from stillwatch.students.prototypes import ROWS_A_POINT, Prototypes
 from stillwatch.training.together import in_turn, together
 
 _FEW = 128  # points, where a thousand know no more
@@ -39,17 +41,18 @@ class Auto:
     def fit(self, knowledge: Knowledge, *, seed: int, progress: Progress | None = None) -> Student:
         """Train and choose; what comes back is the student of the chosen family."""
         many, few, layers = Prototypes(half=True), Prototypes(_FEW, half=True), MLP(half=True)
-        train = [partial(each.fit, knowledge, seed=seed) for each in (many, layers, few)]
-        together([train[0], in_turn(train[1:])], progress)
+        points = [many, few] if len(knowledge) >= 2 * _FEW * ROWS_A_POINT else [many]
+        others: list[Student] = [layers, *points[1:]]
+        beside = in_turn([partial(each.fit, knowledge, seed=seed) for each in others])
+        side_by_side: list[Callable[..., Any]] = [partial(many.fit, knowledge, seed=seed), beside]
+        together(side_by_side, progress)
 
-        held_out = knowledge.x[knowledge.held_out]
-        by_layers = layers.score(held_out)
-        with_many, with_few = (_with_or_without(each, layers, by_layers, knowledge) for each in (many, few))
-        lacking = max(with_many.agrees, with_few.agrees) - agreement(by_layers, knowledge)
-        if lacking < _QUICK and _proven(layers, many, knowledge):
+        by_layers = layers.score(knowledge.x[knowledge.held_out])
+        found = [_with_or_without(each, layers, by_layers, knowledge) for each in points]
+        most = max(choice.agrees for choice in found)
+        if most - agreement(by_layers, knowledge) < _QUICK and _proven(layers, many, knowledge):
             return layers
-        nearly = with_few.agrees >= with_many.agrees - _SAME
-        return (with_few if nearly and 2 * len(few.places) < len(many.places) else with_many).student
+        return [choice for choice in found if choice.agrees >= most - _SAME][-1].student
 
 
 def _with_or_without(

@@ -26,6 +26,7 @@ _BLOCK = 1024
 _MOST, _MOST_WIDE = 1536, 512  # a wide table pays for its features already
 _MOST_NUMBERS = 46_000  # in the whole student: 184 KB
 _FEWEST = 64
+ROWS_A_POINT = 40  # asked rows that it takes to place one more point
 MOST_AXES = 32  # more columns than this are measured along their main axes
 _COARSE = 3e-5  # error of a squared distance, as a share of it, that a choice in single precision may bring
 
@@ -195,7 +196,7 @@ class Prototypes:
 def _default_points(rows: int, columns: int, axes: int, others: int) -> int:
     """As many as the file holds beside the student's other numbers, and as the asked rows can place."""
     room = max(_FEWEST, (_MOST_NUMBERS - others) // axes)
-    return max(1, min(_MOST if columns == axes else _MOST_WIDE, room, rows // 40))
+    return max(1, min(_MOST if columns == axes else _MOST_WIDE, room, rows // ROWS_A_POINT))
 
 
 def _coarseness(places: NDArray[np.float32], blur: float) -> float:
