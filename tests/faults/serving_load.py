@@ -84,9 +84,8 @@ def gone(served: Process, times: int, *, warm: int = 3_000) -> dict[str, Any]:
                 connection.sendall(whole[: len(whole) // 2] if i % 2 else whole)
                 if i % 4 == 0:
                     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")  # a reset
-        served.say(
-            b"GET /ping HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n"
-        )  # all who came before have been let in by then
+        # Once this is answered, all who came before have been let in.
+        served.say(b"GET /ping HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n")
 
     leave(warm)  # allocators have settled by then
     until(lambda: served.descriptors() < 40)

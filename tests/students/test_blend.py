@@ -77,12 +77,7 @@ def test_the_share_is_the_one_that_agrees_best(
 
 
 def choose(
-    monkeypatch: pytest.MonkeyPatch,
-    knowledge: Knowledge,
-    points: float,
-    layers: float,
-    few: float = 9.0,
-    count: int = 1_000,
+    monkeypatch: pytest.MonkeyPatch, knowledge: Knowledge, points: float, layers: float, few: float = 9.0
 ) -> str:
     """What the default keeps, by name: many, few or layers, and + where it is a mean."""
     parts = {"many": Fixed(1, points), "few": Fixed(1, few), "layers": Fixed(2, layers)}

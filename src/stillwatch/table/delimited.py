@@ -21,8 +21,8 @@ from stillwatch.table.values import is_unicode, shown
 _BLOCK = LONGEST_LINE  # bytes parsed at once; no row may be longer, and Arrow reads some 30 blocks ahead
 _SEPARATORS = ",;\t|"
 _EXCEL = re.compile(
-    r"\ufeff?sep=([\x01-\x7f])(?<![\r\n\"])\r?\n", re.IGNORECASE
-)  # a first line with which Excel names the separator; Arrow takes one ASCII character
+    r"\ufeff?sep=([^\r\n])\r?\n", re.IGNORECASE
+)  # a first line with which Excel names the separator
 _RAGGED = re.compile(r"Row #(\d+): Expected (\d+) columns, got (\d+): (.*)", re.DOTALL)
 
 
@@ -102,6 +102,8 @@ def open_delimited(place: Place, start: bytes, separator: str | None) -> Delimit
     """
     head = start.decode(place.encoding, errors="replace")
     named = _EXCEL.match(head) if separator is None else None
+    if named and not may_separate(named[1]):
+        named = None  # a header that only looks like such a line
     separator = separator or (named[1] if named else separator_of(head))
     with place.text() as text:
         records = (fields for fields in csv.reader(text, delimiter=separator) if fields)
@@ -125,6 +127,11 @@ def _about(place: Place, start: bytes) -> int:
         return 0
     lines = place.path.stat().st_size * start.count(b"\n") / len(start)
     return max(1, round(lines) - 1)
+
+
+def may_separate(mark: str) -> bool:
+    """Whether a text can separate fields: one ASCII character, as Arrow has it, that means nothing else in such a file."""
+    return len(mark) == 1 and mark.isascii() and mark not in '"\r\n\0'
 
 
 def separator_of(start: str) -> str:

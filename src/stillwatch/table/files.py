@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from stillwatch.errors import SchemaError, TableError
 from stillwatch.table.columnar import open_arrow, open_parquet
-from stillwatch.table.delimited import open_delimited
+from stillwatch.table.delimited import may_separate, open_delimited
 from stillwatch.table.disk import Place
 from stillwatch.table.encoding import UTF8, UTF16, found_encoding, is_utf16, known_encoding
 from stillwatch.table.json_lines import open_json_lines
@@ -150,7 +150,7 @@ def _is_json(place: Place, start: bytes) -> bool:
 
 
 def _checked(delimiter: str | None) -> str | None:
-    if delimiter is not None and (len(delimiter) != 1 or delimiter in '"\r\n\0' or not delimiter.isascii()):
+    if delimiter is not None and not may_separate(delimiter):
         raise TableError(
             f"delimiter {shown(delimiter)}: expected one ASCII character, such as ',', ';', '|' or a tab."
         )
