@@ -360,9 +360,10 @@ def _cast(texts: pa.Array) -> NDArray[np.float64] | None:
 
 
 def _to_numpy(array: pa.Array) -> NDArray[np.float64]:
-    # Of a slice without nulls Arrow makes a copy, slowly, unless it is told not to.
-    whole = pt.is_float64(array.type) and not array.null_count
-    return np.asarray(array.to_numpy(zero_copy_only=whole), dtype=np.float64)
+    if pt.is_float64(array.type) and not array.null_count:
+        # Where it lies: `to_numpy` copies slices, and imports pandas first.
+        return np.asarray(np.from_dlpack(array), dtype=np.float64)
+    return np.asarray(array.to_numpy(zero_copy_only=False), dtype=np.float64)
 
 
 def _by_distinct(array: pa.Array, rule: Callable[[Any], Any], missing: Any, dtype: Any) -> Parsed:
