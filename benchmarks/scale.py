@@ -186,7 +186,7 @@ def measured(code: str, *words: object) -> dict[str, Any]:
 
 
 def make_rows(folder: Path, rows: int, columns: int = 16, *, labelled: bool = False) -> Path:
-    """Correlated normal numbers with 1 % of outliers, hard to find where they are labelled, in files of 4 million rows at most."""
+    """Correlated normal numbers and 1 % of outliers, hard to find where they are labelled; at most 4 million rows a file."""
     target = folder / f"{rows}x{columns}"
     if target.exists():
         return target

@@ -78,7 +78,7 @@ def test_custom_domains_are_refused(domain: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "operator", ["ConstantOfShape", "Loop", "Expand", "Tile", "Asinh", "MatMulInteger", "x" * 5000]
+    "operator", ["ConstantOfShape", "Loop", "Expand", "Tile", "Acosh", "MatMulInteger", "x" * 5000]
 )
 def test_operators_off_the_list_are_refused(operator: str) -> None:
     refused(model([node(operator, ["num"], ["score"])]), "audit operator")

@@ -126,6 +126,7 @@ def trees(mode: str, tracks: int, **more: Any) -> Build:
 CASES: dict[str, Build] = {
     "Abs": of("Abs"),
     "Add": of("Add", SQUARE[0]),
+    "Asinh": of("Asinh"),
     "Cast": lambda g, x: summed(g, g.add("Cast", g.add("Cast", x, to=11), to=1)),
     "Cast to whole numbers": lambda g, x: summed(g, g.add("Cast", g.add("Cast", x, to=7), to=1)),
     "Clip": of("Clip", -0.5, 0.75),

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -105,3 +107,30 @@ def test_impossible_sizes_are_refused() -> None:
         sw.Additive(knots=0)
     with pytest.raises(sw.StudentError, match="pairs=-1"):
         sw.Additive(pairs=-1)
+
+
+def test_a_sum_of_raw_scores_is_followed_through_its_link(rows: np.ndarray) -> None:
+    raw = 2 * np.abs(rows[:, 0]) ** 3 + rows[:, 1] ** 2 + rows[:, 3] - 4
+    soft = np.arcsinh(raw)
+    linked, plain = (
+        sw.Additive(pairs=0, link=link).fit(learnt(rows, soft), seed=0) for link in (True, False)
+    )
+    assert np.abs(linked.score(rows) - soft).mean() < 0.2 * np.abs(plain.score(rows) - soft).mean()
+
+
+def test_a_jump_where_the_training_rows_end_is_followed() -> None:
+    rng = np.random.default_rng(0)
+    x = np.clip(rng.normal(size=(4_000, 2)), 0, None)  # half of the rows lie where they end
+    beyond = x[:2_000] - [[0.5, 0.0]] * rng.uniform(0.1, 1, size=(2_000, 1))
+    both = np.concatenate([x, beyond])
+    target = 4.0 * (both[:, 0] < 0) + both[:, 1]
+    made = learnt(both, target)
+    kind = np.where(np.arange(len(both)) < len(x), "train", "jitter")
+    student = sw.Additive(pairs=0).fit(replace(made, kind=kind), seed=0)
+    assert np.abs(student.score(both.astype(np.float32)) - target).mean() < 0.05
+
+
+def test_few_knots_are_spread_evenly(rows: np.ndarray) -> None:
+    student = sw.Additive(knots=3, pairs=0).fit(learnt(rows, rows[:, 0].astype(np.float64)), seed=0)
+    assert student.ramps.start.shape == (3, 3)
+    np.testing.assert_allclose(student.score(rows), rows[:, 0], atol=0.1)

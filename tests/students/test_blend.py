@@ -1,4 +1,4 @@
-"""Which student the default keeps: points, layers, or a mean of both."""
+"""Which student the default keeps: points, layers, a mean of both, or a sum over columns."""
 
 from __future__ import annotations
 
@@ -77,14 +77,25 @@ def test_the_share_is_the_one_that_agrees_best(
 
 
 def choose(
-    monkeypatch: pytest.MonkeyPatch, knowledge: Knowledge, points: float, layers: float, few: float = 9.0
+    monkeypatch: pytest.MonkeyPatch,
+    knowledge: Knowledge,
+    points: float,
+    layers: float,
+    few: float = 9.0,
+    sums: float = 9.0,
 ) -> str:
-    """What the default keeps, by name: many, few or layers, and + where it is a mean."""
-    parts = {"many": Fixed(1, points), "few": Fixed(1, few), "layers": Fixed(2, layers)}
+    """What the default keeps, by name: many, few, layers or sums, and + where it is a mean."""
+    parts = {
+        "many": Fixed(1, points),
+        "few": Fixed(1, few),
+        "layers": Fixed(2, layers),
+        "sums": Fixed(1, sums),
+    }
     monkeypatch.setattr(
         "stillwatch.students.auto.Prototypes", lambda count=None, **_: parts["few" if count else "many"]
     )
     monkeypatch.setattr("stillwatch.students.auto.MLP", lambda **_: parts["layers"])
+    monkeypatch.setattr("stillwatch.students.auto.Additive", lambda **_: parts["sums"])
     found: Any = Auto().fit(knowledge, seed=0)
     names = {id(part): name for name, part in parts.items()}
     return names[id(found.points)] + "+" if isinstance(found, Blend) else names[id(found)]
@@ -126,6 +137,15 @@ def test_few_points_are_no_choice_where_all_are_few(
     assert choose(monkeypatch, knowledge, 0.3, 2.0, 0.3) == "few"
     monkeypatch.setattr("stillwatch.students.auto.ROWS_A_POINT", ROWS)
     assert choose(monkeypatch, knowledge, 0.3, 2.0, 0.3) == "many"
+
+
+def test_sums_are_kept_only_where_nothing_is_nearly_as_good(
+    knowledge: Knowledge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert choose(monkeypatch, knowledge, 0.3, 2.0, sums=0.1) == "sums"
+    assert choose(monkeypatch, knowledge, 0.11, 2.0, sums=0.1) == "many"
+    wide = replace(knowledge, x=np.tile(knowledge.x, 43))  # 129 columns are too many to sum
+    assert choose(monkeypatch, wide, 0.3, 2.0, sums=0.1) == "many"
 
 
 def test_layers_must_be_better_on_real_rows_too(

@@ -29,9 +29,9 @@ OPSETS: dict[str, range] = {"": range(17, 24), "ai.onnx.ml": range(3, 6)}
 
 OPERATORS = frozenset(
     {
-        "Abs", "Add", "AveragePool", "BatchNormalization", "Cast", "Clip", "Concat", "Conv", "Cos", "Div", "Elu", "Equal",
-        "Erf", "Exp", "Gather", "Gemm", "GlobalAveragePool", "Identity", "IsNaN", "LayerNormalization", "LeakyRelu", "Less",
-        "Log", "LogSoftmax", "MatMul", "Max", "MaxPool", "Min", "Mod", "Mul", "Neg", "Not", "OneHot", "PRelu", "Pow",
+        "Abs", "Add", "Asinh", "AveragePool", "BatchNormalization", "Cast", "Clip", "Concat", "Conv", "Cos", "Div", "Elu",
+        "Equal", "Erf", "Exp", "Gather", "Gemm", "GlobalAveragePool", "Identity", "IsNaN", "LayerNormalization", "LeakyRelu",
+        "Less", "Log", "LogSoftmax", "MatMul", "Max", "MaxPool", "Min", "Mod", "Mul", "Neg", "Not", "OneHot", "PRelu", "Pow",
         "ReduceL1", "ReduceL2", "ReduceLogSumExp", "ReduceMax", "ReduceMean", "ReduceSum", "ReduceSumSquare", "Relu",
         "Reshape", "Selu", "Sigmoid", "Sin", "Slice", "Softmax", "Softplus", "Split", "Sqrt", "Squeeze", "Sub", "Tanh", "TopK",
         "Transpose", "Where",

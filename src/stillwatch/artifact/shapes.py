@@ -443,6 +443,7 @@ RULES: dict[str, tuple[Rule, int, int]] = {
     **dict.fromkeys(
         (
             "Abs",
+            "Asinh",
             "Cast",
             "Cos",
             "Elu",

@@ -348,6 +348,7 @@ def _trees(w: Writer, call: Call) -> tuple[Value, ...]:
 OPERATORS: dict[str, Emit] = {
     "Abs": partial(_function, "fabs"),
     "Add": partial(_elementwise, lambda a, b: f"{a} + {b}"),
+    "Asinh": partial(_function, "asinh"),
     "Cast": _cast,
     "Clip": _clip,
     "Concat": _concat,

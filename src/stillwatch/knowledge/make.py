@@ -15,7 +15,7 @@ from stillwatch.knowledge.soften import Softener, fit_softener
 from stillwatch.teachers.out_of_fold import TrainingScores
 
 MOST_TRAINING_ROWS = 20_000
-MOST_SYNTHETIC = 90_000
+LEAST_SYNTHETIC, MOST_SYNTHETIC = 10_000, 90_000
 HELD_OUT = 0.1
 
 SHARES = {
@@ -100,9 +100,9 @@ def synthetic_rows(rows: int, columns: int) -> int:
     """How many synthetic rows a table of this size deserves.
 
     A small table needs as many as a large one, or its student falls short; only a tiny one, of few rows and few columns, is
-    spared the time.
+    spared some of the time.
     """
-    return int(np.clip(20 * (rows * columns - 900), 3_000, MOST_SYNTHETIC))
+    return int(np.clip(20 * (rows * columns - 900), LEAST_SYNTHETIC, MOST_SYNTHETIC))
 
 
 def _provenance(

@@ -1,8 +1,9 @@
 """A sum of small functions, one a column and one for each of a few pairs: what it says of a column can be drawn.
 
-    score = bias + sum_j f_j(x_j) + sum_(i, j) g_ij(x_i, x_j)
+    score = link(bias + sum_j f_j(x_j) + sum_(i, j) g_ij(x_i, x_j))
 
-Each f is piecewise linear, each g bilinear on a grid, both flat beyond their last knots. They are made of ramps
+The link is none, or asinh, which turns raw scores into soft ones. Each f is piecewise linear, each g bilinear on a grid, both
+flat beyond their last knots. They are made of ramps
 
     r_k(x) = clip((x - t_k) / (t_(k+1) - t_k), 0, 1)
 
@@ -20,14 +21,17 @@ from numpy.typing import NDArray
 
 from stillwatch.errors import StudentError
 from stillwatch.graph import Graph
-from stillwatch.knowledge.knowledge import Knowledge
+from stillwatch.knowledge.knowledge import TRAIN, Knowledge
 from stillwatch.students.dense import in_blocks
 from stillwatch.students.protocol import Progress
 from stillwatch.students.ridge import solve
 
 _BLOCK = 4096
 _MOST_TERMS = 800  # of columns together, so that solving takes seconds
-_MOST_RAMPS, _FEWEST_RAMPS = 16, 4
+_MOST_RAMPS, _FEWEST_RAMPS = 32, 4
+_ENDS = 4  # knots where a column of the training rows ends, just beyond, and where other rows end
+_EDGE = 0.01  # deviations just beyond
+_FAR = 30.0  # soft scores beyond are as good as this one, before they were softened
 _PAIR_RAMPS = 4
 _PAIRED = 30  # columns among which pairs are looked for
 _SAMPLE = 20_000
@@ -49,17 +53,20 @@ class Additive:
         most ramps of a column's function; None: by the number of columns.
     pairs
         most pairs of columns that get a function together.
+    link
+        True: what is summed are raw scores, and their sum is softened. So follows a teacher that is a sum itself, ECOD say.
     """
 
     name = "additive"
 
-    def __init__(self, knots: int | None = None, pairs: int = 8) -> None:
+    def __init__(self, knots: int | None = None, pairs: int = 8, link: bool = False) -> None:
         if knots is not None and knots < 1:
             raise StudentError(f"knots={knots}: expected at least one.")
         if pairs < 0:
             raise StudentError(f"pairs={pairs}: expected 0 or more.")
         self.knots = knots
         self.pairs = pairs
+        self.link = link
         self.curved: NDArray[np.int64] = np.empty(0, np.int64)
         self.ramps = _no_ramps((1, 0))
         self.left: NDArray[np.int64] = np.empty(0, np.int64)
@@ -71,11 +78,11 @@ class Additive:
 
     def fit(self, knowledge: Knowledge, *, seed: int, progress: Progress | None = None) -> Self:
         """Solve for the functions of columns, look for pairs in what they leave, and solve for all; see `Student.fit`."""
-        x = knowledge.x[~knowledge.held_out]
-        values = [np.unique(column) for column in x.T]
-        self.curved = np.flatnonzero([len(distinct) > 2 for distinct in values])
+        learn = ~knowledge.held_out
+        x, real = knowledge.x[learn], knowledge.x[learn & (knowledge.kind == TRAIN)]
+        self.curved = np.flatnonzero([len(np.unique(column)) > 2 for column in x.T])
         most = self.knots or int(np.clip(_MOST_TERMS // max(len(self.curved), 1), _FEWEST_RAMPS, _MOST_RAMPS))
-        self.ramps = _stacked([_ramps(x[:, j], values[j], most) for j in self.curved], most)
+        self.ramps = _stacked([_ramps(_knots(x[:, j], real[:, j], most)) for j in self.curved], most)
         self.left = self.right = np.empty(0, np.int64)
         self.left_ramps = self.right_ramps = _no_ramps((_PAIR_RAMPS, 0))
         self._solve(knowledge, seed, None if self.pairs else progress)
@@ -85,9 +92,10 @@ class Additive:
         return self
 
     def score(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
-        """NumPy form of the sum; see `Student.score`."""
+        """NumPy form of the sum and the link; see `Student.score`."""
         self._check_fitted()
-        return in_blocks(self._sum, x, _BLOCK)
+        total = in_blocks(self._sum, x, _BLOCK)
+        return np.asarray(np.arcsinh(total)) if self.link else total
 
     def terms(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
         """(n, terms) what the score is a weighted sum of: the features, ramps of the curved ones, products of the pairs'."""
@@ -105,7 +113,7 @@ class Additive:
 
         Returns
         -------
-        (k,) feature values, ascending, and (k,) what the score gains at each over the first; straight between two, flat beyond.
+        (k,) feature values, ascending, and (k,) what the sum gains at each over the first; straight between two, flat beyond.
         A feature of two values has (0, 1) and its step.
         """
         self._check_fitted()
@@ -125,7 +133,7 @@ class Additive:
         return np.append(start, start[-1] + 1 / slope[-1]), np.append(np.float32(0), np.cumsum(climbs))
 
     def write(self, graph: Graph, matrix: str) -> str:
-        """Ramps, products of ramps, and one Gemm; see `Student.write`.
+        """Ramps, products of ramps, one Gemm, and the link; see `Student.write`.
 
         Hundreds of terms cancel each other: summed in double precision, the score does not hang on their order.
         """
@@ -154,7 +162,8 @@ class Additive:
             graph.add("Cast", graph.constant(part), to=graph.DOUBLE) for part in (self.weight, self.bias)
         )
         exact = graph.add("Cast", together, to=graph.DOUBLE)
-        return graph.add("Cast", graph.add("Gemm", exact, weight, bias), to=graph.FLOAT)
+        total = graph.add("Cast", graph.add("Gemm", exact, weight, bias), to=graph.FLOAT)
+        return graph.add("Asinh", total) if self.link else total
 
     def describe(self) -> dict[str, Any]:
         """Name, shape and number of parameters."""
@@ -162,6 +171,7 @@ class Additive:
             "name": self.name,
             "knots": len(self.ramps.start),
             "pairs": len(self.left),
+            "link": self.link,
             "parameters": self.weight.size
             + 1
             + sum(part.size for ramps in (self.ramps, self.left_ramps, self.right_ramps) for part in ramps),
@@ -180,8 +190,19 @@ class Additive:
         straight[self.curved] = 0
         return straight
 
+    def _aim(self, knowledge: Knowledge) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """(n,) what the sum shall be, and (n,) how much an error counts: before a link, as much as it does after it."""
+        target = knowledge.target.astype(np.float64)
+        if not self.link:
+            return target, np.ones(len(target))
+        raw = np.sinh(np.clip(target, -_FAR, _FAR))
+        return raw, 1 / (1 + raw**2)
+
     def _solve(self, knowledge: Knowledge, seed: int, progress: Progress | None) -> None:
-        weight, bias, self.history = solve(self.terms, knowledge, seed=seed, progress=progress)
+        target, counts = self._aim(knowledge)
+        weight, bias, self.history = solve(
+            self.terms, knowledge, target, counts, seed=seed, progress=progress
+        )
         self.weight, self.bias = weight[:, None].astype(np.float32), np.array([bias], np.float32)
 
     def _pair(self, knowledge: Knowledge, seed: int) -> None:
@@ -190,7 +211,8 @@ class Additive:
         if len(learn) > _SAMPLE:
             learn = np.sort(np.random.default_rng(seed).choice(learn, _SAMPLE, replace=False))
         x = knowledge.x[learn]
-        left_over = knowledge.target[learn] - self.score(x)
+        target, counts = self._aim(knowledge)
+        left_over = (target[learn] - in_blocks(self._sum, x, _BLOCK)) * np.sqrt(counts[learn])
         spans = self.weight[x.shape[1] : x.shape[1] + self.ramps.start.size].reshape(self.ramps.start.shape)
         strongest = self.curved[np.sort(np.argsort(-np.abs(spans).sum(axis=0), kind="stable")[:_PAIRED])]
         edges = {j: np.quantile(x[:, j], np.linspace(0, 1, _PAIR_RAMPS + 1)[1:-1]) for j in strongest}
@@ -202,7 +224,7 @@ class Additive:
         best = sorted(gains, key=lambda pair: (-gains[pair], pair))[: self.pairs]
         self.left, self.right = (np.array(side, dtype=np.int64) for side in zip(*best, strict=True))
         self.left_ramps, self.right_ramps = (
-            _stacked([_ramps(x[:, j], np.unique(x[:, j]), _PAIR_RAMPS) for j in side], _PAIR_RAMPS)
+            _stacked([_ramps(_spread(x[:, j], _PAIR_RAMPS)) for j in side], _PAIR_RAMPS)
             for side in (self.left, self.right)
         )
 
@@ -211,11 +233,34 @@ class Additive:
             raise StudentError("This student is not fitted. Call fit(knowledge) first.")
 
 
-def _ramps(column: NDArray[np.float32], values: NDArray[np.float32], most: int) -> Ramps:
-    """Ramps from knot to knot: the values of a column that takes few, quantiles of all others."""
-    knots = values
-    if len(values) > most + 1:
-        knots = np.unique(np.quantile(column, np.linspace(0, 1, most + 1), method="nearest"))
+def _knots(column: NDArray[np.float32], real: NDArray[np.float32], most: int) -> NDArray[np.float32]:
+    """Knots of a column's function, ascending.
+
+    Half of those among the (m,) values of training rows lie as many rows apart as each other, half the closer the further out:
+    there scores turn. Where these values end a score may jump, and it may go on as far as the (n,) values of all rows.
+    """
+    inner, values = most + 1 - _ENDS, np.unique(real)
+    if inner < 2 or not len(values):
+        return _spread(column, most)
+    if len(values) > inner:
+        rows, real = len(real), np.sort(real)
+        out = np.geomspace(1, rows / 2, inner // 4).round().astype(np.int64) - 1
+        even = np.linspace(0, rows - 1, inner - 2 * len(out)).round().astype(np.int64)
+        values = np.unique(real[np.concatenate([out, even, rows - 1 - out])])
+    edge = np.float32(_EDGE * real.std())
+    ends = [column.min(), values[0] - edge, values[-1] + edge, column.max()]
+    return np.unique(np.append(values, ends).astype(np.float32))
+
+
+def _spread(column: NDArray[np.float32], most: int) -> NDArray[np.float32]:
+    """Knots as many rows apart as each other: the values of a column that takes few, quantiles of all others."""
+    values = np.unique(column)
+    if len(values) <= most + 1:
+        return values
+    return np.unique(np.quantile(column, np.linspace(0, 1, most + 1), method="nearest"))
+
+
+def _ramps(knots: NDArray[np.float32]) -> Ramps:
     return Ramps(knots[:-1], np.float32(1) / np.diff(knots))
 
 
@@ -243,7 +288,7 @@ def _write_climb(graph: Graph, columns: str, ramps: Ramps, shape: tuple[int, ...
     return graph.add("Clip", climbed, graph.constant(0.0), graph.constant(1.0))
 
 
-def _explained(cell: NDArray[np.int64], left_over: NDArray[np.float32]) -> float:
+def _explained(cell: NDArray[np.int64], left_over: NDArray[np.float64]) -> float:
     """Sum of squares that the means of the cells explain."""
     count = np.bincount(cell)
     total = np.bincount(cell, weights=left_over)

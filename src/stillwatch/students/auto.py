@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stillwatch.knowledge.knowledge import Knowledge
+from stillwatch.students.additive import Additive
 from stillwatch.students.blend import Blend, best_share
 from stillwatch.students.held_out import agreement, held_out_agreement
 from stillwatch.students.mlp import MLP
@@ -22,6 +23,7 @@ _FEW = 128  # points, where a thousand know no more
 _SAME = 0.0075  # agreement that a thousand points must add: another seed changes it as much, and few score a row in half the time
 _WORTH = 0.01  # agreement that pays for layers beside the points in every score
 _QUICK = 0.015  # agreement that layers alone may lack, for they score a row several times as quickly
+_SUMMED = 128  # columns: of more, a sum has too few knots for each
 
 
 @dataclass(frozen=True)
@@ -34,15 +36,16 @@ class Auto:
     """Train points and layers side by side, and keep what follows the teacher best: one of the two, or their mean.
 
     Points suit teachers that measure distances (neighbours), layers of ReLU those that do not (forests, mixtures), a mean of
-    both what contains both. Where rows lie scattered in many columns, few points tell as much as many. Which is the case, the
-    teacher's answers tell.
+    both what contains both, and a sum over columns a teacher that is one (ECOD). Where rows lie scattered in many columns, few
+    points tell as much as many. Which is the case, the teacher's answers tell.
     """
 
     def fit(self, knowledge: Knowledge, *, seed: int, progress: Progress | None = None) -> Student:
         """Train and choose; what comes back is the student of the chosen family."""
         many, few, layers = Prototypes(half=True), Prototypes(_FEW, half=True), MLP(half=True)
         points = [many, few] if len(knowledge) >= 2 * _FEW * ROWS_A_POINT else [many]
-        others: list[Student] = [layers, *points[1:]]
+        sums = [Additive(pairs=0, link=True)] if knowledge.x.shape[1] <= _SUMMED else []
+        others: list[Student] = [layers, *points[1:], *sums]
         beside = in_turn([partial(each.fit, knowledge, seed=seed) for each in others])
         side_by_side: list[Callable[..., Any]] = [partial(many.fit, knowledge, seed=seed), beside]
         together(side_by_side, progress)
@@ -50,6 +53,10 @@ class Auto:
         by_layers = layers.score(knowledge.x[knowledge.held_out])
         found = [_with_or_without(each, layers, by_layers, knowledge) for each in points]
         most = max(choice.agrees for choice in found)
+        for each in sums:
+            agrees = agreement(each.score(knowledge.x[knowledge.held_out]), knowledge)
+            if agrees >= most + _WORTH:  # what is no sum, no sum follows: synthetic rows are proof enough
+                return each
         if most - agreement(by_layers, knowledge) < _QUICK and _proven(layers, many, knowledge):
             return layers
         return [choice for choice in found if choice.agrees >= most - _SAME][-1].student
@@ -70,7 +77,7 @@ def _with_or_without(
     return alone
 
 
-def _proven(layers: Student, points: Student, knowledge: Knowledge) -> bool:
-    """Whether layers are better on real rows: where these are too few to tell, points are the safer choice."""
-    real, theirs = held_out_agreement(layers, knowledge), held_out_agreement(points, knowledge)
+def _proven(other: Student, points: Student, knowledge: Knowledge) -> bool:
+    """Whether another student is better on real rows: where these are too few to tell, points are the safer choice."""
+    real, theirs = held_out_agreement(other, knowledge), held_out_agreement(points, knowledge)
     return real is not None and theirs is not None and real > theirs

@@ -30,7 +30,10 @@ class Linear:
 
     def fit(self, knowledge: Knowledge, *, seed: int, progress: Progress | None = None) -> Self:
         """Solve for the weights; see `Student.fit`."""
-        weight, bias, self.history = solve(_both_sides, knowledge, seed=seed, progress=progress)
+        target = knowledge.target
+        weight, bias, self.history = solve(
+            _both_sides, knowledge, target, np.ones_like(target), seed=seed, progress=progress
+        )
         self.weight, self.bias = weight[:, None].astype(np.float32), np.array([bias], np.float32)
         return self
 

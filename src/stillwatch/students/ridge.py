@@ -23,14 +23,24 @@ Design = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
 
 def solve(
-    design: Design, knowledge: Knowledge, *, seed: int, progress: Progress | None = None
+    design: Design,
+    knowledge: Knowledge,
+    target: NDArray[np.floating],
+    counts: NDArray[np.floating],
+    *,
+    seed: int,
+    progress: Progress | None = None,
 ) -> tuple[NDArray[np.float64], float, tuple[tuple[int, float], ...]]:
-    """Weights of the terms that give the target.
+    """Weights of the terms that give a target.
 
     Parameters
     ----------
     design
-        what the score is a weighted sum of.
+        what is summed.
+    target
+        (n,) what the sum shall be for the rows of the knowledge: what the student learns, or what rises with it.
+    counts
+        (n,) positive, how much a squared error counts.
     seed
         decides which rows are left out where rows and terms are very many.
 
@@ -43,7 +53,7 @@ def solve(
     enough = max(2 * terms, int(_MOST_WORK / terms**2))
     if len(learn) > enough:
         learn = np.sort(np.random.default_rng(seed).choice(learn, enough, replace=False))
-    mean, gram, moment, middle = _moments(design, knowledge.x[learn], knowledge.target[learn])
+    mean, gram, moment, middle = _moments(design, knowledge.x[learn], target[learn], counts[learn])
     spread = np.sqrt(np.maximum(gram.diagonal(), 0))
     spread[spread < 1e-6] = np.inf  # a term that hardly varies gets no weight
     gram, moment = gram / np.outer(spread, spread), moment / spread
@@ -61,16 +71,18 @@ def solve(
 
 
 def _moments(
-    design: Design, x: NDArray[np.float32], target: NDArray[np.float32]
+    design: Design, x: NDArray[np.float32], target: NDArray[np.floating], counts: NDArray[np.floating]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], float]:
-    """Means of the terms, their covariances, their covariances with the target, and its mean."""
-    n, width = len(x), design(x[:1]).shape[1]
+    """Weighted means of the terms, their covariances, their covariances with the target, and its mean."""
+    width = design(x[:1]).shape[1]
     gram, moment, total = np.zeros((width, width)), np.zeros(width), np.zeros(width)
-    middle = float(target.mean(dtype=np.float64))
-    for start in range(0, n, _BLOCK):
-        part = design(x[start : start + _BLOCK]).astype(np.float64)
-        gram += part.T @ part
-        moment += part.T @ (target[start : start + _BLOCK] - middle)
-        total += part.sum(axis=0)
-    mean = total / n
-    return mean, gram / n - np.outer(mean, mean), moment / n, middle
+    share = counts.astype(np.float64) / counts.sum(dtype=np.float64)
+    middle = float(share @ target)
+    for start in range(0, len(x), _BLOCK):
+        block = slice(start, start + _BLOCK)
+        part = design(x[block]).astype(np.float64)
+        shared = part * share[block, None]
+        gram += shared.T @ part
+        moment += shared.T @ (target[block] - middle)
+        total += shared.sum(axis=0)
+    return total, gram - np.outer(total, total), moment, middle

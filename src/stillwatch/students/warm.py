@@ -139,6 +139,8 @@ _READERS: dict[str, Callable[[_Stored, dict[str, Any]], Student]] = {
     "prototypes": _prototypes,
     "blend": _blend,
     "trees": lambda stored, described: Trees(leaves=described["leaves"]),
-    "additive": lambda stored, described: Additive(described["knots"], pairs=described["pairs"]),
+    "additive": lambda stored, described: Additive(
+        described["knots"], pairs=described["pairs"], link=described.get("link", False)
+    ),
     "linear": lambda stored, described: Linear(),
 }
