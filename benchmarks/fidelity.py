@@ -75,9 +75,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--eight", action="store_true", help="eight of the sets, by their place")
     options = parser.parse_args()
-    paths = sets(data_folder(options.data))
-    if options.eight:
-        paths = [path for place, path in enumerate(paths) if place % 5 == 0 or place % 4 == 1]
+    paths = sets(data_folder(options.data), eight=options.eight)
     if options.quick:
         paths = [path for path in paths if path.stat().st_size < 100_000]
     # The headline stands in fidelity.json; every other teacher and regime in a file of its own.

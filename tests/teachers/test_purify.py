@@ -4,9 +4,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from sklearn.mixture import GaussianMixture
 
-from stillwatch.teachers import ask, fit_teacher
+import stillwatch as sw
+from stillwatch.errors import TeacherError
+from stillwatch.teachers import ask, fit_teacher, resolve_teacher
 from stillwatch.teachers.auto import Auto
+from stillwatch.teachers.purified import Purified
 from stillwatch.teachers.purify import core_rows
 from stillwatch.teachers.sklearn import IsolationForest
 
@@ -60,3 +64,52 @@ def auroc(scores: Any) -> float:
 def test_rows_known_to_be_normal_all_count(spoilt: Any) -> None:
     assert fit_teacher(Auto("normal"), spoilt, seed=0).recipe()["parameters"]["core_rows"] == 600
     assert fit_teacher(Auto("all"), spoilt, seed=0).recipe()["parameters"]["core_rows"] == 420
+
+
+@pytest.mark.parametrize("name", ["lof", "gmm", "pyod:KNN"])
+def test_a_purified_teacher_is_not_led_astray(spoilt: Any, name: str) -> None:
+    """Anomalies in one place are each other's neighbours; set aside, they are far from all rows that are left."""
+    teacher = resolve_teacher(name, regime="all")
+    purified = fit_teacher(Purified(teacher), spoilt, seed=0)
+    above = ask(purified, spoilt)[576:] > np.quantile(ask(purified, spoilt)[:576], 0.97)
+    assert above.mean() > 0.9
+    recipe = purified.recipe()
+    assert recipe["name"] == teacher.name
+    assert recipe["purified"] == {"rows": 600, "core_rows": 420}
+
+
+def test_rows_outside_the_core_count_as_unseen(spoilt: Any) -> None:
+    purified = fit_teacher(Purified(resolve_teacher("knn", regime="all")), spoilt, seed=0)
+    own, asked = purified.training_scores(), ask(purified, spoilt)
+    assert own is not None
+    outside = own == asked
+    assert 180 <= outside.sum() < 200
+    assert outside[576:].mean() > 0.9
+    assert (own[~outside] > asked[~outside]).all(), "in the core a row is no neighbour of itself"
+    assert (
+        fit_teacher(Purified(resolve_teacher("ocsvm", regime="all")), spoilt, seed=0).training_scores()
+        is None
+    )
+
+
+def test_what_is_not_fitted_here_cannot_be_purified(spoilt: Any) -> None:
+    fitted = GaussianMixture().fit(spoilt)
+    for spec in (fitted, lambda x: x[:, 0], ["knn", fitted]):
+        with pytest.raises(TeacherError, match="asked as it is"):
+            Purified(resolve_teacher(spec, regime="all"))
+
+
+def test_distill_purifies(spoilt: Any) -> None:
+    plain, purified = (
+        sw.distill(spoilt, teacher="gmm", student="linear", purify=purify) for purify in (False, True)
+    )
+    found = [
+        float((d.teacher_score(spoilt[576:])[:, None] > d.teacher_score(spoilt[:576])).mean())
+        for d in (plain, purified)
+    ]
+    assert found[1] > max(0.99, found[0] - 0.001)
+    assert purified.call["purify"] is True
+    assert "purify" not in plain.call
+    with pytest.raises(sw.InputError, match="vouched for"):
+        sw.distill(spoilt, assume_normal=True, purify=True)
+    assert "purified" not in sw.distill(spoilt, purify=True, student="linear").teacher.recipe()

@@ -78,6 +78,13 @@ def distill(
             "deep_svdd, or pyod:CLASS.",
         ),
     ] = "auto",
+    purify: Annotated[
+        bool,
+        typer.Option(
+            "--purify",
+            help="The teacher learns only from the 70 % of rows that lie deepest: others may be anomalies. auto does so anyway.",
+        ),
+    ] = False,
     student: Annotated[
         str,
         typer.Option(
@@ -154,6 +161,10 @@ def distill(
         raise typer.BadParameter("--train-on normal needs --label COLUMN; or use --assume-normal.")
     if schema is not None and (missing or decimal is not None):
         raise typer.BadParameter("--missing and --decimal stand in the schema file. Edit them there.")
+    if purify and (assume_normal or train_on is TrainOn.NORMAL):
+        raise typer.BadParameter(
+            "--purify is for rows that may hold anomalies, not for rows that are vouched for."
+        )
     kinds = options.parse_kinds(column)
     declared = None if schema is None else load_schema(schema).with_kinds(kinds)
     check_extras()
@@ -208,6 +219,7 @@ def distill(
             train_on=train_on.value,
             assume_normal=assume_normal,
             teacher=teacher,
+            purify=purify,
             student=student,
             budget=budget,
             start=start,

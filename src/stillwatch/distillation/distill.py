@@ -34,7 +34,9 @@ from stillwatch.students.sizes import choices
 from stillwatch.table.pack import Rows
 from stillwatch.table.read import Source, open_source
 from stillwatch.table.schema import Schema, infer_schema
+from stillwatch.teachers.auto import Auto
 from stillwatch.teachers.protocol import Regime, Teacher
+from stillwatch.teachers.purified import Purified
 from stillwatch.teachers.resolve import resolve_teacher
 from stillwatch.training.together import together
 
@@ -53,6 +55,7 @@ def distill(
     train_on: TrainOn = "all",
     assume_normal: bool = False,
     teacher: Any = "auto",
+    purify: bool = False,
     student: str | Student = "auto",
     budget: Budget | None = None,
     start: Any = None,
@@ -89,6 +92,9 @@ def distill(
         a name ("auto", "knn", "lof", "isolation_forest", "gmm", "mcd", "ocsvm", "ecod", "copod", "autoencoder", "deep_svdd",
         "pyod:<Name>"), a fitted or unfitted detector, a fitted classifier, a function of the feature matrix, a `Teacher`, or a
         list of several of these.
+    purify
+        True: the teacher learns only from the 70 % of the rows that lie deepest. Where rows may hold anomalies, a detector that
+        looks closely ("knn", "lof", "gmm") is led astray by those among its training rows. "auto" does so by itself.
     student
         a name ("auto", "mlp", "prototypes", "blend", "trees", "additive", "linear") or a `Student`.
     budget
@@ -138,7 +144,14 @@ def distill(
             "budget and start came together: a search makes every student anew. Choose one of the two."
         )
     begun = None if start is None else begin(start, student)
+    if purify and regime == "normal":
+        raise InputError(
+            "purify came with rows that are vouched for (assume_normal, or train_on='normal'): expected one of the two. "
+            "Purify where training rows may hold anomalies."
+        )
     wanted_teacher = resolve_teacher(teacher, regime=regime)
+    if purify and not isinstance(wanted_teacher, Auto):
+        wanted_teacher = Purified(wanted_teacher)
     wanted_student = (
         begun.student
         if begun is not None
@@ -232,6 +245,7 @@ def distill(
             "calibrate_by": calibrate_by,
             "seed": seed,
         }
+        | ({"purify": True} if purify else {})
         | ({} if budget is None else {"budget": budget})
         | ({} if begun is None else {"start": f"model.onnx {begun.digest[:12]}"}),
     )

@@ -27,13 +27,13 @@ class Detector:
         self.name = f"object:{type(detector).__name__}"
         self.pointwise = True
         self._given = self._model = detector
-        self._came_fitted = is_fitted(detector)
-        self._abnormality = _abnormality(detector, self._came_fitted)
+        self.came_fitted = is_fitted(detector)
+        self._abnormality = _abnormality(detector, self.came_fitted)
 
     def fit(self, x: Matrix, *, seed: int) -> Self:
         """Fit a clone of what came unfitted; see that what came fitted takes our matrix."""
         self._seed, self._rows = seed, len(x)
-        if self._came_fitted:
+        if self.came_fitted:
             self._refuse_other_width(x)
         else:
             self._model = _clone(self._given, seed).fit(x.copy())
@@ -53,7 +53,7 @@ class Detector:
         module = kind.__module__.partition(".")[0]
         parameters = {
             "class": f"{kind.__module__}.{kind.__qualname__}",
-            "came_fitted": self._came_fitted,
+            "came_fitted": self.came_fitted,
             "answers": self._answers,
         }
         return write_recipe(

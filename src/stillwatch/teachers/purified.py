@@ -1,0 +1,81 @@
+"""A teacher that learns only from the rows that lie deepest, for rows that may hold anomalies."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any, Self
+
+import numpy as np
+
+from stillwatch.errors import TeacherError
+from stillwatch.teachers.detector import Detector
+from stillwatch.teachers.ensemble import Ensemble
+from stillwatch.teachers.fit import fit_teacher
+from stillwatch.teachers.function import Function
+from stillwatch.teachers.health import Health
+from stillwatch.teachers.protocol import Matrix, Scores, Teacher, ask
+from stillwatch.teachers.purify import SET_ASIDE, core_rows
+from stillwatch.teachers.sklearn import IsolationForest
+
+
+class Purified:
+    """A teacher fitted on the core of the rows: all but the 30 % that three robust detectors put farthest out.
+
+    A detector that looks closely takes anomalies among its training rows for normal ones, the more so where they lie together.
+    How much is set aside does not hang on how many anomalies there are, which cannot be told without labels: to set aside too
+    much costs little (`docs/decisions/006-auto.md`). `benchmarks/correcting.py` measures what it gains.
+
+    Parameters
+    ----------
+    teacher
+        unfitted.
+
+    Raises
+    ------
+    TeacherError
+        the teacher, or a member of it, is not fitted here: a function, or a detector that came fitted.
+    """
+
+    def __init__(self, teacher: Teacher) -> None:
+        members = teacher.given if isinstance(teacher, Ensemble) else (teacher,)
+        for member in members:
+            if isinstance(member, Function) or (isinstance(member, Detector) and member.came_fitted):
+                raise TeacherError(
+                    f"teacher '{member.name}' is asked as it is, so no rows can be kept from it. Hand over an unfitted "
+                    "detector, or do not purify."
+                )
+        self.teacher = teacher
+        self.name = teacher.name
+        self.pointwise = True
+
+    def fit(self, x: Matrix, *, seed: int) -> Self:
+        """Find the core, and fit the teacher on it."""
+        forest = IsolationForest().fit(x, seed=seed)
+        core = core_rows(x, forest, set_aside=SET_ASIDE, seed=seed)
+        self._rows, self._core = len(x), int(core.sum())
+        self._teacher = fit_teacher(self.teacher, x[core], seed=seed)
+        self.pointwise = self._teacher.pointwise
+        self._training: Scores | None = None
+        own = self._teacher.training_scores()
+        if own is not None:
+            self._training = np.empty(len(x))
+            self._training[core] = own
+            self._training[~core] = ask(self._teacher, x[~core])
+        return self
+
+    def score(self, x: Matrix) -> Scores:
+        """Ask the teacher."""
+        return self._teacher.score(x)
+
+    def training_scores(self) -> Scores | None:
+        """Scores of all rows as if unseen, where the teacher has that form: those outside the core were unseen."""
+        return self._training
+
+    def recipe(self) -> dict[str, Any]:
+        """Recipe of the teacher, and how many rows it learnt from."""
+        return self._teacher.recipe() | {"purified": {"rows": self._rows, "core_rows": self._core}}
+
+    @cached_property
+    def health(self) -> Health:
+        """Health of the teacher beneath."""
+        return self._teacher.health
