@@ -24,6 +24,7 @@ def test_distill_takes_what_its_users_rely_on() -> None:
         "train_on": "all",
         "assume_normal": False,
         "teacher": "auto",
+        "purify": False,
         "student": "auto",
         "budget": None,
         "start": None,
