@@ -23,7 +23,7 @@ class Purified:
 
     A detector that looks closely takes anomalies among its training rows for normal ones, the more so where they lie together.
     How much is set aside does not hang on how many anomalies there are, which cannot be told without labels: to set aside too
-    much costs little (`docs/decisions/006-auto.md`). `benchmarks/correcting.py` measures what it gains.
+    much costs little (`docs/decisions/006-auto.md`). `docs/decisions/012-correcting.md` has what it gains.
 
     Parameters
     ----------
