@@ -163,3 +163,14 @@ def test_a_model_without_keys_and_columns_that_nobody_needs(model: Path, files: 
     found = score_files(model, files, tmp_path / "out")
     assert found.ignored == ("id",)
     assert pq.read_table(tmp_path / "out").column_names == ["score", "p_value", "alert"]
+
+
+def test_what_killed_workers_left_is_swept_at_the_end(keyed_model: Path, files: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+
+    def told(step: str, done: int, total: int) -> None:
+        if done:  # as a worker leaves it that is killed while the others go on
+            (out / ".part-00000.parquet.0123abcd.part").touch()
+
+    score_files(keyed_model, files, out, engine=Local(1), progress=told)
+    assert not [path.name for path in out.iterdir() if path.name.endswith(".part")]
