@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from stillwatch.errors import SchemaError
+from stillwatch.table.memory import number_column
 from stillwatch.table.schema import did_you_mean
 from stillwatch.table.values import MIXED, spelled
 
@@ -43,16 +43,8 @@ def score_columns(batch: pa.RecordBatch, keys: Sequence[str], verdict: Verdict) 
     return pa.RecordBatch.from_pydict(
         key_columns(batch, keys)
         | {
-            "score": _column(verdict.score),
-            "p_value": _column(verdict.p_value.astype(np.float32)),
-            "alert": _column(verdict.alert),
+            "score": number_column(verdict.score),
+            "p_value": number_column(verdict.p_value.astype(np.float32)),
+            "alert": number_column(verdict.alert),
         }
     )
-
-
-def _column(values: NDArray[Any]) -> pa.Array:
-    """Arrow column over an array of numbers or booleans; `pa.array` would import pandas first, a third of a second."""
-    data = (
-        np.packbits(values, bitorder="little") if values.dtype == np.bool_ else np.ascontiguousarray(values)
-    )
-    return pa.Array.from_buffers(pa.from_numpy_dtype(values.dtype), len(values), [None, pa.py_buffer(data)])

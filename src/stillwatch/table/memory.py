@@ -112,11 +112,13 @@ def batches_of_numbers(x: NDArray[Any], names: tuple[str, ...], size: int) -> It
 
 
 def number_column(column: NDArray[Any]) -> pa.Array:
-    """Arrow column of a 1-D array of numbers."""
+    """Arrow column of a 1-D array of numbers or booleans, over its own memory: `pa.array` would import pandas first."""
     if column.dtype.kind == "f" and column.dtype.itemsize not in (4, 8):
         with np.errstate(over="ignore"):
             column = column.astype(np.float64)
-    return pa.array(np.ascontiguousarray(column).reshape(-1))  # a column of np.matrix has two dimensions
+    column = np.ascontiguousarray(column).reshape(-1)  # a column of np.matrix has two dimensions
+    data = np.packbits(column, bitorder="little") if column.dtype == np.bool_ else column
+    return pa.Array.from_buffers(pa.from_numpy_dtype(column.dtype), len(column), [None, pa.py_buffer(data)])
 
 
 def is_plain(x: NDArray[Any]) -> bool:

@@ -19,6 +19,7 @@ from stillwatch.serve.limits import Limits, unfolds_too_far
 from stillwatch.serve.models import Model
 from stillwatch.serve.wire.asked import Answer, Asked, Head, Reply, asked_by_query, check_columns, check_size
 from stillwatch.serve.wire.messages import refuse_compression
+from stillwatch.table.memory import number_column
 from stillwatch.table.rows import Rows
 from stillwatch.table.schema import refuse_duplicates
 from stillwatch.table.values import shown
@@ -92,7 +93,7 @@ def answered(outputs: tuple[str, ...], answer: Answer) -> pa.RecordBatch:
             )
         else:
             values = getattr(answer, name)
-            columns[name] = pa.array(values.astype("float32") if name == "p_value" else values)
+            columns[name] = number_column(values.astype("float32") if name == "p_value" else values)
     return pa.RecordBatch.from_pydict(columns)
 
 
