@@ -94,9 +94,17 @@ def test_rows_outside_the_core_count_as_unseen(spoilt: Any) -> None:
 
 def test_what_is_not_fitted_here_cannot_be_purified(spoilt: Any) -> None:
     fitted = GaussianMixture().fit(spoilt)
-    for spec in (fitted, lambda x: x[:, 0], ["knn", fitted]):
+    for spec in (fitted, lambda x: x[:, 0], ["knn", fitted], ["knn", ["lof", fitted]]):
         with pytest.raises(TeacherError, match="asked as it is"):
-            Purified(resolve_teacher(spec, regime="all"))
+            resolve_teacher(spec, regime="all", purify=True)
+
+
+def test_each_of_several_is_purified_and_auto_sees_to_itself(spoilt: Any) -> None:
+    several = fit_teacher(resolve_teacher(["knn", "auto"], regime="all", purify=True), spoilt, seed=0)
+    knn, auto = several.recipe()["members"]
+    assert knn["purified"]["core_rows"] == auto["parameters"]["core_rows"] == 420
+    assert "purified" not in auto
+    assert several.members is not None, "how far they disagree is still told"
 
 
 def test_distill_purifies(spoilt: Any) -> None:
@@ -108,6 +116,7 @@ def test_distill_purifies(spoilt: Any) -> None:
         for d in (plain, purified)
     ]
     assert found[1] > max(0.99, found[0] - 0.001)
+    assert purified.teacher.recipe()["purified"]["rows"] == len(purified.split.fit)
     assert purified.call["purify"] is True
     assert "purify" not in plain.call
     with pytest.raises(sw.InputError, match="vouched for"):

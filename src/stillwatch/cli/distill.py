@@ -168,7 +168,7 @@ def distill(
     kinds = options.parse_kinds(column)
     declared = None if schema is None else load_schema(schema).with_kinds(kinds)
     check_extras()
-    resolve_teacher(teacher, regime="all")
+    resolve_teacher(teacher, regime="all", purify=purify)
     resolve_student(student)
     budget = options.student_budget(latency_us, size_kb, fidelity, costs)
     check_target(output, overwrite=overwrite)

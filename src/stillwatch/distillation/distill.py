@@ -34,9 +34,7 @@ from stillwatch.students.sizes import choices
 from stillwatch.table.pack import Rows
 from stillwatch.table.read import Source, open_source
 from stillwatch.table.schema import Schema, infer_schema
-from stillwatch.teachers.auto import Auto
 from stillwatch.teachers.protocol import Regime, Teacher
-from stillwatch.teachers.purified import Purified
 from stillwatch.teachers.resolve import resolve_teacher
 from stillwatch.training.together import together
 
@@ -149,9 +147,7 @@ def distill(
             "purify came with rows that are vouched for (assume_normal, or train_on='normal'): expected one of the two. "
             "Purify where training rows may hold anomalies."
         )
-    wanted_teacher = resolve_teacher(teacher, regime=regime)
-    if purify and not isinstance(wanted_teacher, Auto):
-        wanted_teacher = Purified(wanted_teacher)
+    wanted_teacher = resolve_teacher(teacher, regime=regime, purify=purify)
     wanted_student = (
         begun.student
         if begun is not None

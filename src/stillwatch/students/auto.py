@@ -33,7 +33,7 @@ class _Choice:
 
 
 class Auto:
-    """Train points and layers side by side, and keep what follows the teacher best: one of the two, or their mean.
+    """Train points and layers side by side, and keep what follows the teacher best: one, their mean, or a sum over columns.
 
     Points suit teachers that measure distances (neighbours), layers of ReLU those that do not (forests, mixtures), a mean of
     both what contains both, and a sum over columns a teacher that is one (ECOD). Where rows lie scattered in many columns, few
@@ -77,7 +77,7 @@ def _with_or_without(
     return alone
 
 
-def _proven(other: Student, points: Student, knowledge: Knowledge) -> bool:
-    """Whether another student is better on real rows: where these are too few to tell, points are the safer choice."""
-    real, theirs = held_out_agreement(other, knowledge), held_out_agreement(points, knowledge)
+def _proven(layers: Student, points: Student, knowledge: Knowledge) -> bool:
+    """Whether layers are better on real rows: where these are too few to tell, points are the safer choice."""
+    real, theirs = held_out_agreement(layers, knowledge), held_out_agreement(points, knowledge)
     return real is not None and theirs is not None and real > theirs

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stillwatch.teachers.protocol import Matrix, Regime, Scores, Teacher, ask
-from stillwatch.teachers.purify import SET_ASIDE, core_rows
+from stillwatch.teachers.purify import SET_ASIDE, core_rows, with_the_rest
 from stillwatch.teachers.recipe import write_recipe
 from stillwatch.teachers.relative import RelativeDistance
 from stillwatch.teachers.scale import fit_scale
@@ -117,7 +117,4 @@ def _own_scores(member: Teacher, x: Matrix, core: NDArray[np.bool_]) -> Scores:
     """(n,) scores of the training rows, as if unseen where the member has that form."""
     # Folds for the members without a leave-one-out form gave the same quality at four times the cost.
     own = member.training_scores()
-    scores = np.empty(len(x))
-    scores[core] = ask(member, x[core]) if own is None else own
-    scores[~core] = ask(member, x[~core])
-    return scores
+    return with_the_rest(ask(member, x[core]) if own is None else own, member, x, core)

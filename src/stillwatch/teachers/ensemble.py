@@ -41,12 +41,12 @@ class Ensemble:
             )
         self.name = "+".join(member.name for member in members)
         self.pointwise = True
-        self.given = tuple(members)
+        self._given = tuple(members)
 
     def fit(self, x: Matrix, *, seed: int) -> Self:
         """Fit every member, its scale and its weight; a member that fails is named."""
         self._seed, self._rows = seed, len(x)
-        self._members = [fit_teacher(member, x, seed=seed) for member in self.given]
+        self._members = [fit_teacher(member, x, seed=seed) for member in self._given]
         self.pointwise = all(member.pointwise for member in self._members)
         found = [training_scores(member, x, seed=seed) for member in self._members]
         self._how = [scores.how if scores else "in-sample" for scores in found]

@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-from functools import cached_property
 from typing import Any, Self
-
-import numpy as np
 
 from stillwatch.errors import TeacherError
 from stillwatch.teachers.detector import Detector
-from stillwatch.teachers.ensemble import Ensemble
-from stillwatch.teachers.fit import fit_teacher
 from stillwatch.teachers.function import Function
-from stillwatch.teachers.health import Health
-from stillwatch.teachers.protocol import Matrix, Scores, Teacher, ask
-from stillwatch.teachers.purify import SET_ASIDE, core_rows
+from stillwatch.teachers.protocol import Matrix, Scores, Teacher, fit_copy
+from stillwatch.teachers.purify import SET_ASIDE, core_rows, with_the_rest
 from stillwatch.teachers.sklearn import IsolationForest
 
 
@@ -33,34 +27,27 @@ class Purified:
     Raises
     ------
     TeacherError
-        the teacher, or a member of it, is not fitted here: a function, or a detector that came fitted.
+        the teacher is not fitted here: a function, or a detector that came fitted.
     """
 
     def __init__(self, teacher: Teacher) -> None:
-        members = teacher.given if isinstance(teacher, Ensemble) else (teacher,)
-        for member in members:
-            if isinstance(member, Function) or (isinstance(member, Detector) and member.came_fitted):
-                raise TeacherError(
-                    f"teacher '{member.name}' is asked as it is, so no rows can be kept from it. Hand over an unfitted "
-                    "detector, or do not purify."
-                )
-        self.teacher = teacher
+        if isinstance(teacher, Function) or (isinstance(teacher, Detector) and teacher.came_fitted):
+            raise TeacherError(
+                f"teacher '{teacher.name}' is asked as it is, so no rows can be kept from it. Hand over an unfitted "
+                "detector, or do not purify."
+            )
         self.name = teacher.name
-        self.pointwise = True
+        self.pointwise = teacher.pointwise
+        self._given = teacher
 
     def fit(self, x: Matrix, *, seed: int) -> Self:
         """Find the core, and fit the teacher on it."""
         forest = IsolationForest().fit(x, seed=seed)
         core = core_rows(x, forest, set_aside=SET_ASIDE, seed=seed)
         self._rows, self._core = len(x), int(core.sum())
-        self._teacher = fit_teacher(self.teacher, x[core], seed=seed)
-        self.pointwise = self._teacher.pointwise
-        self._training: Scores | None = None
+        self._teacher = fit_copy(self._given, x[core], seed=seed)
         own = self._teacher.training_scores()
-        if own is not None:
-            self._training = np.empty(len(x))
-            self._training[core] = own
-            self._training[~core] = ask(self._teacher, x[~core])
+        self._training = None if own is None else with_the_rest(own, self._teacher, x, core)
         return self
 
     def score(self, x: Matrix) -> Scores:
@@ -74,8 +61,3 @@ class Purified:
     def recipe(self) -> dict[str, Any]:
         """Recipe of the teacher, and how many rows it learnt from."""
         return self._teacher.recipe() | {"purified": {"rows": self._rows, "core_rows": self._core}}
-
-    @cached_property
-    def health(self) -> Health:
-        """Health of the teacher beneath."""
-        return self._teacher.health

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stillwatch.teachers.mcd import MCD
-from stillwatch.teachers.protocol import Matrix, Teacher, ask
+from stillwatch.teachers.protocol import Matrix, Scores, Teacher, ask
 from stillwatch.teachers.scale import fit_scale
 from stillwatch.teachers.sklearn import KNN
 
@@ -37,3 +37,10 @@ def core_rows(x: Matrix, forest: Teacher, *, set_aside: float, seed: int) -> NDA
     kept = np.zeros(len(x), dtype=np.bool_)
     kept[np.argsort(rough, kind="stable")[: max(2, round((1 - set_aside) * len(x)))]] = True
     return kept
+
+
+def with_the_rest(own: Scores, teacher: Teacher, x: Matrix, core: NDArray[np.bool_]) -> Scores:
+    """(n,) scores of all rows: its own of the core that it was fitted on, and its answers about the others."""
+    scores = np.empty(len(x))
+    scores[core], scores[~core] = own, ask(teacher, x[~core])
+    return scores

@@ -15,6 +15,7 @@ from stillwatch.teachers.function import Function
 from stillwatch.teachers.mcd import MCD
 from stillwatch.teachers.network import Autoencoder, DeepSVDD
 from stillwatch.teachers.protocol import Regime, Teacher
+from stillwatch.teachers.purified import Purified
 from stillwatch.teachers.pyod import PREFIX, is_pyod, pyod_teacher
 from stillwatch.teachers.sklearn import GMM, KNN, LOF, OCSVM, IsolationForest
 
@@ -35,7 +36,7 @@ NAMES: dict[str, Callable[[], Teacher]] = {
 _FROZEN: dict[str, type[ECOD]] = {f"{PREFIX}ECOD": ECOD, f"{PREFIX}COPOD": COPOD}
 
 
-def resolve_teacher(spec: Any, *, regime: Regime) -> Teacher:
+def resolve_teacher(spec: Any, *, regime: Regime, purify: bool = False) -> Teacher:
     """Turn a name, a detector or a function into an unfitted Teacher.
 
     Parameters
@@ -46,18 +47,25 @@ def resolve_teacher(spec: Any, *, regime: Regime) -> Teacher:
         several of these.
     regime
         What ``"auto"`` may assume about the training rows.
+    purify
+        Each teacher learns from the core of the rows alone; ``"auto"`` sees to that itself.
 
     Raises
     ------
     TeacherError
-        None of these; the message lists what is accepted.
+        None of these; the message lists what is accepted. Or to be purified, and not fitted here.
     MissingExtraError
         A PyOD name without PyOD.
     """
+    if isinstance(spec, list | tuple):
+        return Ensemble([resolve_teacher(one, regime=regime, purify=purify) for one in spec])
+    teacher = _one(spec, regime)
+    return Purified(teacher) if purify and not isinstance(teacher, Auto) else teacher
+
+
+def _one(spec: Any, regime: Regime) -> Teacher:
     if isinstance(spec, str):
         return _by_name(spec, regime)
-    if isinstance(spec, list | tuple):
-        return Ensemble([resolve_teacher(one, regime=regime) for one in spec])
     if inspect.isclass(spec):
         raise TeacherError(
             f"teacher is the class {spec.__name__}; hand over an object of it: {spec.__name__}()."
