@@ -66,11 +66,12 @@ CANDIDATES: dict[str, Callable[[Regime], Any]] = {
     "auto, 10 % aside": lambda regime: Auto(regime, set_aside=0.1),
     "auto, 20 % aside": lambda regime: Auto(regime, set_aside=0.2),
     "auto, 40 % aside": lambda regime: Auto(regime, set_aside=0.4),
-    "auto, equal weights": lambda regime: Auto(regime, weights=(1.0,) * 5),
+    "auto, equal weights": lambda regime: Auto(regime, weights=(1.0,) * 6),
     "auto, no forest": lambda regime: without(regime, 0),
     "auto, no mixtures": lambda regime: without(regime, 2, 3),
     "auto, no distances": lambda regime: without(regime, 1),
     "auto, no relative distances": lambda regime: without(regime, 4),
+    "auto, no balls": lambda regime: without(regime, 5),
 }
 
 SOURCES = Path(stillwatch.__file__).parent

@@ -6,7 +6,7 @@ import pytest
 
 import stillwatch as sw
 from stillwatch.features.pipeline import fit_features
-from stillwatch.knowledge.transfer import KINDS, draw, parents_of
+from stillwatch.knowledge.transfer import KINDS, draw, mix, parents_of
 from stillwatch.table.pack import Packer
 from tests.tables import mixed_table
 
@@ -46,6 +46,21 @@ def test_shares_are_kept_and_a_seed_repeats(parents) -> None:  # type: ignore[no
     again, _ = draw(parents, 400, np.random.default_rng(5), shares)
     assert (kinds == "jitter").sum() == 300
     np.testing.assert_array_equal(first.u, again.u)
+
+
+@pytest.mark.parametrize(("continuous", "near"), [(4, 0.35), (2, 0.175), (0, 0.05)])
+def test_near_rows_are_for_continuous_columns(continuous: int, near: float, rng: np.random.Generator) -> None:
+    columns = rng.normal(size=(600, 4))
+    columns[:, continuous:] = columns[:, continuous:].round()
+    table = pa.table({f"c{j}": column for j, column in enumerate(columns.T)})
+    schema = sw.inspect(table)
+    rows = Packer(schema).table(table)
+    features = fit_features(rows, schema)
+    shares = mix(parents_of(features.encode(rows), features))
+    assert shares["local"] == pytest.approx(near)
+    assert set(shares) == set(KINDS)
+    assert sum(shares.values()) == pytest.approx(1)
+    assert shares["swap"] / shares["box"] == pytest.approx(4)
 
 
 def test_extremes_reach_the_edge_of_the_box(parents, rng: np.random.Generator) -> None:  # type: ignore[no-untyped-def]

@@ -12,9 +12,11 @@ from sklearn.neighbors import LocalOutlierFactor
 from sklearn.svm import OneClassSVM
 
 from stillwatch.teachers import ask, fit_teacher, resolve_teacher
+from stillwatch.teachers.inne import INNE
 from stillwatch.teachers.mcd import MCD
 from stillwatch.teachers.pyod import pyod_teacher
 from stillwatch.teachers.relative import RelativeDistance
+from stillwatch.teachers.sample import uniform_sample
 from stillwatch.teachers.sklearn import GMM, KNN, LOF, OCSVM, IsolationForest
 
 
@@ -158,3 +160,33 @@ def test_relative_distance_sees_a_row_beside_a_dense_group(rng: np.random.Genera
     assert ask(ratio, beside)[0] > np.quantile(ask(ratio, x), 0.99)
     assert ask(distance, beside)[0] < np.quantile(ask(distance, x), 0.99)
     assert np.isfinite(ask(fit_teacher(RelativeDistance(), np.repeat(x[::20], 30, axis=0), seed=0), x)).all()
+
+
+def test_inne_is_its_definition(x: Any, asked: Any) -> None:
+    teacher = fit_teacher(INNE(members=3, rows_a_member=20), x, seed=5)
+    asked = np.concatenate([asked, x[::2] + np.float32(0.1)])
+    expected = []
+    for member in range(3):
+        c = x[uniform_sample(len(x), 20, 15 + member)].astype(float)
+        d = np.sqrt(np.square(c[:, None] - c[None]).sum(axis=2))
+        np.fill_diagonal(d, np.inf)
+        radius, nearest = d.min(axis=1), d.argmin(axis=1)
+        away = np.sqrt(np.square(asked[:, None].astype(float) - c[None]).sum(axis=2))
+        score = []
+        for row in away:
+            balls = np.flatnonzero(row <= radius)
+            best = balls[np.argmin(radius[balls])] if len(balls) else None
+            score.append(1.0 if best is None else 1 - radius[nearest[best]] / radius[best])
+        expected.append(score)
+    assert 0 < np.mean(np.array(expected) == 1) < 1  # rows within balls, and rows that none holds
+    np.testing.assert_allclose(ask(teacher, asked), np.mean(expected, axis=0), atol=1e-5)
+
+
+def test_inne_counts_twins_as_the_midst(rng: np.random.Generator) -> None:
+    twins = np.repeat(rng.normal(size=(3, 12)), 40, axis=0).astype(np.float32)
+    teacher = fit_teacher(
+        INNE(), np.concatenate([twins, rng.normal(size=(60, 12)).astype(np.float32)]), seed=0
+    )
+    assert ask(teacher, twins).max() < 0.01
+    far = ask(teacher, twins + 100)
+    np.testing.assert_array_equal(far, 1)

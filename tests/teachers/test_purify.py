@@ -45,7 +45,7 @@ def test_none_or_nearly_all_rows_can_be_set_aside(spoilt: Any) -> None:
 
 def test_anomalies_in_one_place_get_no_mixture_component_of_their_own(rng: np.random.Generator) -> None:
     x = np.concatenate([rng.normal(size=(576, 4)), rng.normal(size=(24, 4)) * 0.1 + 4]).astype(np.float32)
-    mixtures = (0.0, 0.0, 0.5, 0.5, 0.0)
+    mixtures = (0.0, 0.0, 0.5, 0.5, 0.0, 0.0)
     with_core, without = (
         ask(fit_teacher(Auto("all", set_aside=share, weights=mixtures), x, seed=0), x) for share in (0.3, 0.0)
     )

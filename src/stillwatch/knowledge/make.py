@@ -10,23 +10,13 @@ from numpy.typing import NDArray
 from stillwatch.features.pipeline import Code, Features
 from stillwatch.knowledge import transfer
 from stillwatch.knowledge.extract import Asker
-from stillwatch.knowledge.knowledge import NEAR, TRAIN, Knowledge
+from stillwatch.knowledge.knowledge import TRAIN, Knowledge
 from stillwatch.knowledge.soften import Softener, fit_softener
 from stillwatch.teachers.out_of_fold import TrainingScores
 
 MOST_TRAINING_ROWS = 20_000
 LEAST_SYNTHETIC, MOST_SYNTHETIC = 10_000, 90_000
 HELD_OUT = 0.1
-
-SHARES = {
-    NEAR: 0.35,
-    "swap": 0.2,
-    "jitter": 0.15,
-    "between": 0.1,
-    "extreme": 0.08,
-    "flip": 0.07,
-    "box": 0.05,
-}
 
 
 def make_knowledge(
@@ -65,10 +55,13 @@ def make_knowledge(
     held[rng.permutation(len(train))[: max(1, round(HELD_OUT * len(train)))]] = True
 
     wanted = round(asked * synthetic_rows(min(len(code), MOST_TRAINING_ROWS), train.width))
+    shares = transfer.mix(
+        transfer.parents_of(train, features)
+    )  # of all rows: in few rows every column looks discrete
     codes, kinds, held_out = [train], [np.full(len(train), TRAIN)], [held]
     for out, share in ((False, 1 - HELD_OUT), (True, HELD_OUT)):
         parents = transfer.parents_of(train.take(np.flatnonzero(held == out)), features)
-        drawn, names = transfer.draw(parents, round(wanted * share), rng, SHARES)
+        drawn, names = transfer.draw(parents, round(wanted * share), rng, shares)
         codes.append(drawn)
         kinds.append(names)
         held_out.append(np.full(len(drawn), out))

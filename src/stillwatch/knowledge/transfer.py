@@ -19,6 +19,9 @@ from stillwatch.features.pipeline import Code, Features
 from stillwatch.knowledge.knowledge import NEAR
 
 Draw = Callable[["Parents", int, np.random.Generator], Code]
+# Share of near rows where no column is continuous and where all are, and how the other kinds share the rest (decision 9).
+_LEAST_NEAR, _MOST_NEAR = 0.05, 0.35
+_OTHERS = {"swap": 0.2, "jitter": 0.15, "between": 0.1, "extreme": 0.08, "flip": 0.07, "box": 0.05}
 _DISCRETE = 20  # a column with at most so many distinct values is resampled, never jittered
 _NEIGHBOURS = 9
 _AMONG = 2_048  # rows among which the nearest are looked for
@@ -186,6 +189,19 @@ KINDS: dict[str, Draw] = {
     "box": box,
     "flip": flip,
 }
+
+
+def mix(parents: Parents) -> dict[str, float]:
+    """Share of each kind of row.
+
+    Near rows follow the surroundings of a row from number to number: the fewer of the columns are continuous, the less they are
+    worth, and the more room is left for kinds that change single values.
+    """
+    code = parents.code
+    columns = sum(part.shape[1] for part in (code.u, code.differs, code.absent, code.category, code.time))
+    near = max(_LEAST_NEAR, _MOST_NEAR * np.count_nonzero(~parents.discrete) / max(1, columns))
+    rest = (1 - near) / sum(_OTHERS.values())
+    return {NEAR: near, **{kind: share * rest for kind, share in _OTHERS.items()}}
 
 
 def draw(

@@ -14,7 +14,6 @@ from torch import Tensor
 from stillwatch.distillation.split import Split, TrainOn, make_split
 from stillwatch.features.pipeline import Features, fit_features
 from stillwatch.knowledge import transfer
-from stillwatch.knowledge.make import SHARES
 from stillwatch.networks.batches import TensorBatches
 from stillwatch.table.pack import Packer, Rows
 from stillwatch.table.read import open_source
@@ -84,7 +83,7 @@ class NetworkTable:
         labels = None if self.labels is None else self.labels[self.learn]
         if synthetic:
             parents = transfer.parents_of(code, self.features)
-            made, _ = transfer.draw(parents, synthetic, np.random.default_rng(seed), SHARES)
+            made, _ = transfer.draw(parents, synthetic, np.random.default_rng(seed), transfer.mix(parents))
             x = np.concatenate([x, self.features.assemble(made)])
             if labels is not None:
                 labels = np.concatenate([labels, np.full(len(made), np.nan)])

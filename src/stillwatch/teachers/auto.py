@@ -1,9 +1,9 @@
 """The teacher that needs no choice: a few unlike detectors, brought to one scale and averaged.
 
 Each kind of detector is blind to something: plain distances to what lies beside a dense group, relative distances to what lies
-far from everything, mixtures to what no ellipse fits, and a forest, which sees the whole, to details. Every member goes through a
-monotone, unbounded map, so that a row far out stays ahead of a row not quite as far: ranks and probabilities would saturate
-exactly where anomalies are.
+far from everything, mixtures to what no ellipse fits, balls to how far out it is, and a forest, which sees the whole, to details.
+Every member goes through a monotone, unbounded map, so that a row far out stays ahead of a row not quite as far: ranks and
+probabilities would saturate exactly where anomalies are.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from stillwatch.teachers.inne import INNE
 from stillwatch.teachers.protocol import Matrix, Regime, Scores, Teacher, ask
 from stillwatch.teachers.purify import SET_ASIDE, core_rows, with_the_rest
 from stillwatch.teachers.recipe import write_recipe
@@ -22,10 +23,10 @@ from stillwatch.teachers.scale import fit_scale
 from stillwatch.teachers.sklearn import GMM, KNN, IsolationForest
 
 WEIGHTS: dict[Regime, tuple[float, ...]] = {
-    "normal": (0.5, 1.0, 0.5, 0.5, 0.5),
-    "all": (0.5, 1.0, 1.0, 0.5, 0.5),
+    "normal": (0.5, 1.0, 0.5, 0.5, 0.5, 0.5),
+    "all": (0.5, 1.0, 1.0, 0.5, 0.5, 0.0),
 }
-"""Of the forest, distances, a coarse mixture, a fine one, and relative distances (decision 6)."""
+"""Of the forest, distances, a coarse mixture, a fine one, relative distances, and balls (decision 6)."""
 
 _FEW_ROWS = 1_000
 _SAMPLE = 10_000
@@ -44,7 +45,7 @@ class Auto:
     set_aside
         share of the rows that may hold anomalies from which only the forest learns, in [0, 1).
     weights
-        of the members, in the order of `WEIGHTS`; None: those of the regime.
+        of the members, in the order of `WEIGHTS`; None: those of the regime. A member of weight 0 is left out.
     """
 
     regime: Regime
@@ -56,16 +57,22 @@ class Auto:
     def fit(self, x: Matrix, *, seed: int) -> Self:
         """Fit every member, and the scale of its scores on the training rows."""
         self._seed, self._rows = seed, len(x)
-        self._weights = self.weights or WEIGHTS[self.regime]
         # Not by `fit_teacher`: a member that tells no rows apart (a forest of 2 rows) adds 0, no harm.
         forest = IsolationForest(trees=100 if len(x) < _FEW_ROWS else 200).fit(x, seed=seed)
         core = np.ones(len(x), np.bool_)
         if self.regime == "all":
             core = core_rows(x, forest, set_aside=self.set_aside, seed=seed)
         self._core = int(core.sum())
-        local = [member.fit(x[core], seed=seed) for member in _local(self.regime, self._core)]
-        self._members = [forest, *local]
-        own = [ask(forest, x), *(_own_scores(member, x, core) for member in local)]
+        weighed = zip(
+            self.weights or WEIGHTS[self.regime], (forest, *_local(self.regime, self._core)), strict=True
+        )
+        self._weights, self._members = zip(
+            *((weight, member) for weight, member in weighed if weight), strict=True
+        )
+        own = [
+            ask(forest, x) if member is forest else _own_scores(member.fit(x[core], seed=seed), x, core)
+            for member in self._members
+        ]
         self._scales = [fit_scale(scores) for scores in own]
         self._training = self._on_one_scale(own)
         return self
@@ -109,7 +116,8 @@ def _local(regime: Regime, n: int) -> list[Teacher]:
         KNN(k=1 if regime == "normal" else max(1, min(n, _SAMPLE) // 100), sample=_SAMPLE),
         GMM(components=4, sample=_SAMPLE_OF_MIXTURES, steps=10),
         GMM(components=32, sample=_SAMPLE_OF_MIXTURES, steps=10),
-        RelativeDistance(sample=_SAMPLE),
+        RelativeDistance(k=7 if regime == "normal" else 10, sample=_SAMPLE),
+        INNE(),
     ]
 
 
