@@ -271,7 +271,11 @@ def main() -> None:
     if options.quick:
         paths, seeds = [path for path in paths if path.stat().st_size < 60_000], 1
     own = list(dict.fromkeys((list(CANDIDATES) if options.nested else []) + options.teacher)) or ["auto"]
-    taught = [f"{who}{KNOWN}{options.known}" for who in own if options.known]
+    taught = [
+        f"{who}{KNOWN}{options.known}"
+        for who in own
+        if options.known and (who == "auto" or who not in CANDIDATES)
+    ]
     log = Log("teachers", ("set", "regime", "seed", "who"), quick=options.quick, stands=stands)
     wanted = ([] if options.peers == "only" else own + taught) + (
         [] if options.peers == "none" else list(PEERS)
