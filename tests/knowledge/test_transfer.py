@@ -45,6 +45,11 @@ def test_shares_are_kept_and_a_seed_repeats(parents) -> None:  # type: ignore[no
     first, kinds = draw(parents, 400, np.random.default_rng(5), shares)
     again, _ = draw(parents, 400, np.random.default_rng(5), shares)
     assert (kinds == "jitter").sum() == 300
+    assert [len(draw(parents, n, np.random.default_rng(5), mix(parents))[0]) for n in (99, 100, 101)] == [
+        99,
+        100,
+        101,
+    ]
     np.testing.assert_array_equal(first.u, again.u)
 
 

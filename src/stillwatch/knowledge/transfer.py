@@ -208,10 +208,9 @@ def draw(
     parents: Parents, n: int, rng: np.random.Generator, shares: dict[str, float]
 ) -> tuple[Code, NDArray[np.str_]]:
     """Draw n synthetic rows, each kind by its share; return them with the name of each row's kind."""
-    total = sum(shares.values())
+    edges = np.rint(n * np.cumsum([0, *shares.values()]) / sum(shares.values())).astype(np.int64)
     codes, names = [], []
-    for kind, share in shares.items():
-        count = round(n * share / total)
+    for kind, count in zip(shares, np.diff(edges).tolist(), strict=True):
         if count:
             codes.append(blank(parents, KINDS[kind](parents, count, rng)))
             names.append(np.full(count, kind))
