@@ -270,12 +270,9 @@ def main() -> None:
     paths, seeds = sets(data_folder(options.data)), options.seeds
     if options.quick:
         paths, seeds = [path for path in paths if path.stat().st_size < 60_000], 1
-    own = list(dict.fromkeys((list(CANDIDATES) if options.nested else []) + options.teacher)) or ["auto"]
-    taught = [
-        f"{who}{KNOWN}{options.known}"
-        for who in own
-        if options.known and (who == "auto" or who not in CANDIDATES)
-    ]
+    named = list(dict.fromkeys(options.teacher)) or ["auto"]
+    own = list(dict.fromkeys([*CANDIDATES, *named])) if options.nested else named
+    taught = [f"{who}{KNOWN}{options.known}" for who in named if options.known]
     log = Log("teachers", ("set", "regime", "seed", "who"), quick=options.quick, stands=stands)
     wanted = ([] if options.peers == "only" else own + taught) + (
         [] if options.peers == "none" else list(PEERS)

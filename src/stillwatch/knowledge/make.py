@@ -55,9 +55,8 @@ def make_knowledge(
     held[rng.permutation(len(train))[: max(1, round(HELD_OUT * len(train)))]] = True
 
     wanted = round(asked * synthetic_rows(min(len(code), MOST_TRAINING_ROWS), train.width))
-    shares = transfer.mix(
-        transfer.parents_of(train, features)
-    )  # of all rows: in few rows every column looks discrete
+    # By all rows: among the few that are held out every column may look discrete.
+    shares = transfer.mix(transfer.parents_of(train, features))
     codes, kinds, held_out = [train], [np.full(len(train), TRAIN)], [held]
     for out, share in ((False, 1 - HELD_OUT), (True, HELD_OUT)):
         parents = transfer.parents_of(train.take(np.flatnonzero(held == out)), features)

@@ -63,12 +63,9 @@ class Auto:
         if self.regime == "all":
             core = core_rows(x, forest, set_aside=self.set_aside, seed=seed)
         self._core = int(core.sum())
-        weighed = zip(
-            self.weights or WEIGHTS[self.regime], (forest, *_local(self.regime, self._core)), strict=True
-        )
-        self._weights, self._members = zip(
-            *((weight, member) for weight, member in weighed if weight), strict=True
-        )
+        weights, members = self.weights or WEIGHTS[self.regime], [forest, *_local(self.regime, self._core)]
+        self._members = [member for member, weight in zip(members, weights, strict=True) if weight]
+        self._weights = [weight for weight in weights if weight]
         own = [
             ask(forest, x) if member is forest else _own_scores(member.fit(x[core], seed=seed), x, core)
             for member in self._members
@@ -99,7 +96,7 @@ class Auto:
 
     def recipe(self) -> dict[str, Any]:
         """Regime, weights, and the members' recipes."""
-        parameters = {"regime": self.regime, "weights": list(self._weights), "core_rows": self._core}
+        parameters = {"regime": self.regime, "weights": self._weights, "core_rows": self._core}
         packages = ("scikit-learn", "numpy")
         own = write_recipe(self.name, parameters, seed=self._seed, rows=self._rows, packages=packages)
         return own | {"members": [member.recipe() for member in self._members]}

@@ -8,6 +8,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from stillwatch.teachers.neighbours import neighbour_index
 from stillwatch.teachers.protocol import Matrix, Scores
 from stillwatch.teachers.recipe import write_recipe
 from stillwatch.teachers.sample import uniform_sample
@@ -33,16 +34,12 @@ class INNE:
 
     def fit(self, x: Matrix, *, seed: int) -> Self:
         """Draw the balls, at most half of the rows for each member."""
-        from sklearn.neighbors import NearestNeighbors
-
         self._seed, self._rows = seed, len(x)
         size = max(2, min(self.rows_a_member, len(x) // 2))
-        algorithm = "brute" if x.shape[1] > 8 else "auto"
         centres, radii, lonely = [], [], []
         for member in range(self.members):
             rows = x[uniform_sample(len(x), size, seed * self.members + member)].astype(np.float64)
-            found = NearestNeighbors(n_neighbors=1, algorithm=algorithm).fit(rows).kneighbors()
-            radius, nearest = found[0][:, 0], found[1][:, 0]
+            radius, nearest = (found[:, 0] for found in neighbour_index(rows, 1).kneighbors())
             smallest_first = np.argsort(radius, kind="stable")
             ratio = (radius[nearest] + _TWINS) / (radius + _TWINS)
             centres.append(rows[smallest_first])

@@ -8,6 +8,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from stillwatch.teachers.neighbours import neighbour_index
 from stillwatch.teachers.protocol import Matrix, Scores
 from stillwatch.teachers.recipe import write_recipe
 from stillwatch.teachers.sample import uniform_sample
@@ -30,14 +31,9 @@ class RelativeDistance:
 
     def fit(self, x: Matrix, *, seed: int) -> Self:
         """Index a uniform sample; training scores leave the row itself out."""
-        from sklearn.neighbors import NearestNeighbors
-
         kept = uniform_sample(len(x), self.sample, seed)
         self._seed, self._rows = seed, len(x)
-        algorithm = "brute" if x.shape[1] > 8 else "auto"
-        self._index = NearestNeighbors(n_neighbors=min(self.k, len(kept) - 1), algorithm=algorithm).fit(
-            x[kept]
-        )
+        self._index = neighbour_index(x[kept], min(self.k, len(kept) - 1))
         distances, neighbours = self._index.kneighbors()
         self._usual = distances.mean(axis=1)
         self._least = _LEAST * self._usual.mean() or 1.0

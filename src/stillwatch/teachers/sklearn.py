@@ -7,6 +7,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from stillwatch.teachers.neighbours import algorithm, neighbour_index
 from stillwatch.teachers.protocol import Matrix, Scores
 from stillwatch.teachers.recipe import write_recipe
 from stillwatch.teachers.sample import uniform_sample
@@ -25,14 +26,10 @@ class KNN:
 
     def fit(self, x: Matrix, *, seed: int) -> Self:
         """Index a uniform sample; training scores leave the row itself out."""
-        from sklearn.neighbors import NearestNeighbors
-
         kept = uniform_sample(len(x), self.sample, seed)
         self._seed, self._rows = seed, len(x)
         self._k = min(self.k, len(kept) - 1)
-        # Brute force is a blocked matrix product: trees lose to it from about ten columns on.
-        algorithm = "brute" if x.shape[1] > 8 else "auto"
-        self._index = NearestNeighbors(n_neighbors=self._k, algorithm=algorithm).fit(x[kept])
+        self._index = neighbour_index(x[kept], self._k)
         self._training = np.empty(len(x))
         self._training[kept] = _mean(self._index.kneighbors()[0])  # without rows: each without itself
         rest = np.setdiff1d(np.arange(len(x)), kept, assume_unique=True)
@@ -69,9 +66,8 @@ class LOF:
 
         kept = uniform_sample(len(x), self.sample, seed)
         self._seed, self._rows = seed, len(x)
-        algorithm = "brute" if x.shape[1] > 8 else "auto"
         k = min(self.k, len(kept) - 1)
-        self._model = LocalOutlierFactor(n_neighbors=k, novelty=True, algorithm=algorithm).fit(x[kept])
+        self._model = LocalOutlierFactor(n_neighbors=k, novelty=True, algorithm=algorithm(x)).fit(x[kept])
         self._training = np.empty(len(x))
         self._training[kept] = -self._model.negative_outlier_factor_
         rest = np.setdiff1d(np.arange(len(x)), kept, assume_unique=True)
