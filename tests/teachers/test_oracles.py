@@ -12,8 +12,10 @@ from sklearn.neighbors import LocalOutlierFactor
 from sklearn.svm import OneClassSVM
 
 from stillwatch.teachers import ask, fit_teacher, resolve_teacher
+from stillwatch.teachers.auto import Auto
 from stillwatch.teachers.inne import INNE
 from stillwatch.teachers.mcd import MCD
+from stillwatch.teachers.protocol import as_if_unseen
 from stillwatch.teachers.pyod import pyod_teacher
 from stillwatch.teachers.relative import RelativeDistance
 from stillwatch.teachers.sample import uniform_sample
@@ -50,12 +52,20 @@ def test_knn_leaves_itself_out_among_duplicates(rng: np.random.Generator, width:
     np.testing.assert_allclose(teacher.training_scores(), expected, rtol=1e-5, atol=1e-6)
 
 
-def test_knn_judges_rows_outside_its_sample_as_unseen(x: Any) -> None:
-    teacher = fit_teacher(KNN(k=3, sample=100), x, seed=0)
-    own = teacher.training_scores()
+@pytest.mark.parametrize(
+    "teacher",
+    [KNN(k=3, sample=100), LOF(sample=100), RelativeDistance(sample=100), Auto("normal", sample=100)],
+)
+def test_rows_outside_a_sample_are_unseen(teacher: Any, x: Any) -> None:
+    fitted = fit_teacher(teacher, x, seed=0)
+    own = fitted.training_scores()
     assert own is not None
-    fresh = ask(teacher, x)
-    assert np.sum(~np.isclose(own, fresh, rtol=1e-6)) == 100  # the sampled rows find themselves when asked
+    assert np.sum(~np.isnan(own)) == 100
+    complete, fresh = as_if_unseen(fitted, x), ask(fitted, x)
+    np.testing.assert_array_equal(complete[np.isnan(own)], fresh[np.isnan(own)])
+    assert (
+        np.sum(~np.isclose(complete, fresh, rtol=1e-6)) == 100
+    )  # the sampled rows find themselves when asked
 
 
 def test_lof_is_scikit_learns(x: Any, asked: Any) -> None:

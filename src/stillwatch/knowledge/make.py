@@ -67,9 +67,7 @@ def make_knowledge(
     everything = transfer.concatenate(codes)
     x = features.assemble(everything)
 
-    mine, doubt = asker.judge(x[: len(train)]) if own is None else own.of(chosen)
-    others, more_doubt = asker.judge(x[len(train) :])
-    raw = np.concatenate([mine, others])
+    raw, uncertainty = _answers(asker, x, own, chosen)
     softener = softener or fit_softener(raw[: len(train)], raw[len(train) :])
     kind = np.concatenate(kinds)
     return Knowledge(
@@ -79,13 +77,23 @@ def make_knowledge(
         guard=features.guard(everything),
         kind=kind,
         held_out=np.concatenate(held_out),
-        uncertainty=(
-            None
-            if doubt is None or more_doubt is None
-            else np.concatenate([doubt, more_doubt]).astype(np.float32)
-        ),
+        uncertainty=None if uncertainty is None else uncertainty.astype(np.float32),
         provenance=_provenance(asker, softener.center, softener.scale, kind, own, seed),
     )
+
+
+def _answers(
+    asker: Asker, x: NDArray[np.float32], own: TrainingScores | None, chosen: NDArray[np.intp]
+) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:
+    """(m,) scores and disagreement of all rows, of which the first are the chosen fit rows; what is known is not asked."""
+    raw, doubt = np.full((2, len(x)), np.nan)
+    if own is not None:
+        raw[: len(chosen)], known = own.of(chosen)
+        doubt[: len(chosen)] = np.nan if known is None else known
+    unknown = np.isnan(raw)
+    raw[unknown], asked = asker.judge(x[unknown])
+    doubt[unknown] = np.nan if asked is None else asked
+    return raw, None if np.isnan(doubt).any() else doubt
 
 
 def synthetic_rows(rows: int, columns: int) -> int:

@@ -15,10 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stillwatch.teachers.inne import INNE
-from stillwatch.teachers.protocol import Matrix, Regime, Scores, Teacher, ask
-from stillwatch.teachers.purify import SET_ASIDE, core_rows, with_the_rest
+from stillwatch.teachers.protocol import Matrix, Regime, Scores, Teacher, ask, filled
+from stillwatch.teachers.purify import SET_ASIDE, core_rows, scores_of_core
 from stillwatch.teachers.recipe import write_recipe
 from stillwatch.teachers.relative import RelativeDistance
+from stillwatch.teachers.sample import uniform_sample
 from stillwatch.teachers.scale import fit_scale
 from stillwatch.teachers.sklearn import GMM, KNN, IsolationForest
 
@@ -46,17 +47,22 @@ class Auto:
         share of the rows that may hold anomalies from which only the forest learns, in [0, 1).
     weights
         of the members, in the order of `WEIGHTS`; None: those of the regime. A member of weight 0 is left out.
+    sample
+        rows of a longer table that are used, drawn uniformly: every member learns from fewer.
     """
 
     regime: Regime
     set_aside: float = SET_ASIDE
     weights: tuple[float, ...] | None = None
+    sample: int = 50_000
     name: str = field(default="auto", init=False)
     pointwise: bool = field(default=True, init=False)
 
     def fit(self, x: Matrix, *, seed: int) -> Self:
         """Fit every member, and the scale of its scores on the training rows."""
         self._seed, self._rows = seed, len(x)
+        kept = uniform_sample(len(x), self.sample, seed)
+        x = x[kept]
         # Not by `fit_teacher`: a member that tells no rows apart (a forest of 2 rows) adds 0, no harm.
         forest = IsolationForest(trees=100 if len(x) < _FEW_ROWS else 200).fit(x, seed=seed)
         core = np.ones(len(x), np.bool_)
@@ -71,7 +77,8 @@ class Auto:
             for member in self._members
         ]
         self._scales = [fit_scale(scores) for scores in own]
-        self._training = self._on_one_scale(own)
+        self._training = np.full((self._rows, len(own)), np.nan)
+        self._training[kept] = self._on_one_scale(own)
         return self
 
     def score(self, x: Matrix) -> Scores:
@@ -79,7 +86,7 @@ class Auto:
         return self.combine(self.member_scores(x))
 
     def training_scores(self) -> Scores:
-        """Combine the members' training scores: leave-one-out where they have that form, else in-sample."""
+        """Combine the members' training scores: leave-one-out where they have that form, else in-sample; NaN if not drawn."""
         return self.combine(self._training)
 
     def member_scores(self, x: Matrix) -> NDArray[np.float64]:
@@ -96,7 +103,12 @@ class Auto:
 
     def recipe(self) -> dict[str, Any]:
         """Regime, weights, and the members' recipes."""
-        parameters = {"regime": self.regime, "weights": self._weights, "core_rows": self._core}
+        parameters = {
+            "regime": self.regime,
+            "weights": self._weights,
+            "sample": self.sample,
+            "core_rows": self._core,
+        }
         packages = ("scikit-learn", "numpy")
         own = write_recipe(self.name, parameters, seed=self._seed, rows=self._rows, packages=packages)
         return own | {"members": [member.recipe() for member in self._members]}
@@ -121,5 +133,5 @@ def _local(regime: Regime, n: int) -> list[Teacher]:
 def _own_scores(member: Teacher, x: Matrix, core: NDArray[np.bool_]) -> Scores:
     """(n,) scores of the training rows, as if unseen where the member has that form."""
     # Folds for the members without a leave-one-out form gave the same quality at four times the cost.
-    own = member.training_scores()
-    return with_the_rest(ask(member, x[core]) if own is None else own, member, x, core)
+    own = scores_of_core(member, core)
+    return ask(member, x) if own is None else filled(own, member, x)

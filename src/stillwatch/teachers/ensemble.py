@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from stillwatch.errors import TeacherError
 from stillwatch.teachers.fit import fit_teacher
 from stillwatch.teachers.out_of_fold import training_scores
-from stillwatch.teachers.protocol import Matrix, Scores, Teacher, ask
+from stillwatch.teachers.protocol import Matrix, Scores, Teacher, ask, filled
 from stillwatch.teachers.recipe import write_recipe
 from stillwatch.teachers.scale import fit_scale
 
@@ -51,7 +51,7 @@ class Ensemble:
         found = [training_scores(member, x, seed=seed) for member in self._members]
         self._how = [scores.how if scores else "in-sample" for scores in found]
         own = [
-            scores.scores if scores else ask(member, x)
+            filled(scores.scores, member, x) if scores else ask(member, x)
             for scores, member in zip(found, self._members, strict=True)
         ]
         self._scales = [fit_scale(scores) for scores in own]

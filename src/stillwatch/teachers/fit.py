@@ -61,7 +61,7 @@ class FittedTeacher:
         return self.teacher if isinstance(self.teacher, Combination) else None
 
     def training_scores(self) -> Scores | None:
-        """Exact scores of the training rows as if unseen, where the teacher has that form."""
+        """Exact scores of the training rows as if unseen, where the teacher has that form; NaN where a row was not drawn."""
         return self.teacher.training_scores()
 
     def recipe(self) -> dict[str, Any]:

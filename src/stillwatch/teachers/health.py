@@ -65,12 +65,10 @@ def examine(teacher: Teacher, fitted: Teacher, x: Matrix, *, seed: int) -> Healt
         (n, d) its training rows.
     """
     rows = uniform_sample(len(x), MOST_ROWS, seed)
-    own = fitted.training_scores()
-    scores = ask(fitted, x[rows[:: -(-len(rows) // _MOST_ASKED)]]) if own is None else own[rows]
     clustered = _clustered(x[rows], seed)
     return Health(
-        tied=_tied(scores),
-        member_agreement=_agreement(teacher.training_member_scores())
+        tied=_tied(fitted, x[rows[:: -(-len(rows) // _MOST_ASKED)]], seed),
+        member_agreement=_agreement(_known(teacher.training_member_scores()))
         if isinstance(teacher, Combination)
         else None,
         stability=_stability(teacher, x, seed),
@@ -84,7 +82,18 @@ def top(n: int) -> int:
     return min(n, max(_FEWEST_TOP, math.ceil(_TOP * n)))
 
 
-def _tied(scores: Scores) -> float:
+def _known(own: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The training scores without those of rows that the teacher did not learn from."""
+    return own[~np.isnan(own.reshape(len(own), -1)).any(axis=1)]
+
+
+def _tied(fitted: Teacher, few: Matrix, seed: int) -> float:
+    own = fitted.training_scores()
+    if own is None:
+        scores = ask(fitted, few)
+    else:
+        scores = _known(own)
+        scores = scores[uniform_sample(len(scores), MOST_ROWS, seed)]
     _, counts = np.unique(scores, return_counts=True)
     return float(counts[counts > 1].sum() / len(scores))
 

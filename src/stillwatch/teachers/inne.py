@@ -8,7 +8,6 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from stillwatch.teachers.neighbours import neighbour_index
 from stillwatch.teachers.protocol import Matrix, Scores
 from stillwatch.teachers.recipe import write_recipe
 from stillwatch.teachers.sample import uniform_sample
@@ -34,12 +33,16 @@ class INNE:
 
     def fit(self, x: Matrix, *, seed: int) -> Self:
         """Draw the balls, at most half of the rows for each member."""
+        from scipy.spatial.distance import cdist
+
         self._seed, self._rows = seed, len(x)
         size = max(2, min(self.rows_a_member, len(x) // 2))
         centres, radii, lonely = [], [], []
         for member in range(self.members):
             rows = x[uniform_sample(len(x), size, seed * self.members + member)].astype(np.float64)
-            radius, nearest = (found[:, 0] for found in neighbour_index(rows, 1).kneighbors())
+            away = cdist(rows, rows)
+            np.fill_diagonal(away, np.inf)
+            nearest, radius = away.argmin(axis=1), away.min(axis=1)
             smallest_first = np.argsort(radius, kind="stable")
             ratio = (radius[nearest] + _TWINS) / (radius + _TWINS)
             centres.append(rows[smallest_first])
@@ -65,7 +68,7 @@ class INNE:
     def recipe(self) -> dict[str, Any]:
         """Name, members, rows of each, seed, rows, versions."""
         parameters = {"members": self.members, "rows_a_member": self.rows_a_member}
-        packages = ("scikit-learn", "numpy")
+        packages = ("scipy", "numpy")
         return write_recipe(self.name, parameters, seed=self._seed, rows=self._rows, packages=packages)
 
     def _of(self, x: NDArray[np.float64]) -> Scores:

@@ -14,7 +14,7 @@ from stillwatch.errors import TeacherError
 from stillwatch.teachers.fit import fit_teacher
 from stillwatch.teachers.health import Health
 from stillwatch.teachers.out_of_fold import training_scores
-from stillwatch.teachers.protocol import Matrix, Scores, Teacher, ask, ask_members
+from stillwatch.teachers.protocol import Matrix, Scores, Teacher, ask, ask_members, filled
 from stillwatch.teachers.sample import uniform_sample
 from stillwatch.teachers.scale import Scale, fit_scale
 
@@ -125,9 +125,12 @@ class Known:
     def _own_members(self, x: Matrix, seed: int) -> NDArray[np.float64]:
         combination = self._teacher.members
         if combination is not None:
-            return combination.training_member_scores()
+            members = combination.training_member_scores().copy()
+            unknown = np.isnan(members).any(axis=1)
+            members[unknown] = self._members(x[unknown])
+            return members
         own = training_scores(self._teacher, x, seed=seed)
-        scores = ask(self._teacher, x) if own is None else own.scores
+        scores = ask(self._teacher, x) if own is None else filled(own.scores, self._teacher, x)
         self._single = fit_scale(scores)
         return self._single.standardise(scores)[:, None]
 

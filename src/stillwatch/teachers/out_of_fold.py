@@ -36,12 +36,12 @@ class TrainingScores:
     Attributes
     ----------
     scores
-        (n,) on the scale of the teacher fitted on all rows; higher = more abnormal.
+        (n,) on the scale of the teacher fitted on all rows; higher = more abnormal. NaN where to ask is as good.
     how
         "out-of-sample": a form of the teacher's own, such as leave-one-out. "out-of-fold": each by a teacher fitted on
         other rows.
     disagreement
-        (n,) standard deviation of the members' scores; None: the teacher has no members.
+        (n,) standard deviation of the members' scores, NaN as above; None: the teacher has no members.
     """
 
     scores: Scores

@@ -52,7 +52,10 @@ class Teacher(Protocol):
         ...
 
     def training_scores(self) -> Scores | None:
-        """Scores of its own (n,) training rows as if unseen (leave-one-out, say); None: no such form."""
+        """Scores of its own (n,) training rows as if unseen (leave-one-out, say); None: no such form.
+
+        NaN for rows that it was given but did not learn from, where it draws a sample: to ask about them is as good.
+        """
         ...
 
     def recipe(self) -> dict[str, Any]:
@@ -69,7 +72,10 @@ class Combination(Teacher, Protocol):
         ...
 
     def training_member_scores(self) -> NDArray[np.float64]:
-        """(n, members) the same for its own training rows, as if unseen where a member has that form."""
+        """(n, members) the same for its own training rows, as if unseen where a member has that form.
+
+        A row of NaN where it did not learn from the row.
+        """
         ...
 
     def combine(self, members: NDArray[np.float64]) -> Scores:
@@ -158,6 +164,20 @@ def answer(teacher: Teacher, x: Matrix, where: str = "") -> Scores:
             f"teacher '{teacher.name}' answered {doing} with shape {scores.shape}; expected ({len(rows)},)."
         )
     return scores.reshape(len(rows)).astype(np.float64)
+
+
+def as_if_unseen(teacher: Teacher, x: Matrix) -> Scores:
+    """(n,) scores of the (n, d) rows that a teacher was fitted on: as if unseen, or its answers where it has no such form."""
+    own = teacher.training_scores()
+    return filled(np.full(len(x), np.nan) if own is None else own, teacher, x)
+
+
+def filled(scores: Scores, teacher: Teacher, x: Matrix) -> Scores:
+    """(n,) scores of the (n, d) rows, those that are NaN replaced by what the fitted teacher answers."""
+    unknown = np.isnan(scores)
+    complete = scores.copy()
+    complete[unknown] = ask(teacher, x[unknown])
+    return complete
 
 
 def _ask_block(teacher: Teacher, x: Matrix, start: int) -> Scores:

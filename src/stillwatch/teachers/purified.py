@@ -8,7 +8,7 @@ from stillwatch.errors import TeacherError
 from stillwatch.teachers.detector import Detector
 from stillwatch.teachers.function import Function
 from stillwatch.teachers.protocol import Matrix, Scores, Teacher, fit_copy
-from stillwatch.teachers.purify import SET_ASIDE, core_rows, with_the_rest
+from stillwatch.teachers.purify import SET_ASIDE, core_rows, scores_of_core
 from stillwatch.teachers.sklearn import IsolationForest
 
 
@@ -46,8 +46,7 @@ class Purified:
         core = core_rows(x, forest, set_aside=SET_ASIDE, seed=seed)
         self._rows, self._core = len(x), int(core.sum())
         self._teacher = fit_copy(self._given, x[core], seed=seed)
-        own = self._teacher.training_scores()
-        self._training = None if own is None else with_the_rest(own, self._teacher, x, core)
+        self._training = scores_of_core(self._teacher, core)
         return self
 
     def score(self, x: Matrix) -> Scores:

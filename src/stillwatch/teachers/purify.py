@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stillwatch.teachers.mcd import MCD
-from stillwatch.teachers.protocol import Matrix, Scores, Teacher, ask
+from stillwatch.teachers.protocol import Matrix, Scores, Teacher, as_if_unseen, ask
 from stillwatch.teachers.scale import fit_scale
 from stillwatch.teachers.sklearn import KNN
 
@@ -29,7 +29,7 @@ def core_rows(x: Matrix, forest: Teacher, *, set_aside: float, seed: int) -> NDA
     robust = MCD().fit(x, seed=seed)
     rough = np.zeros(len(x))
     for weight, scores in (
-        (2.0, neighbours.training_scores()),
+        (2.0, as_if_unseen(neighbours, x)),
         (1.0, ask(robust, x)),
         (1.0, ask(forest, x)),
     ):
@@ -39,8 +39,11 @@ def core_rows(x: Matrix, forest: Teacher, *, set_aside: float, seed: int) -> NDA
     return kept
 
 
-def with_the_rest(own: Scores, teacher: Teacher, x: Matrix, core: NDArray[np.bool_]) -> Scores:
-    """(n,) scores of all rows: its own of the core that it was fitted on, and its answers about the others."""
-    scores = np.empty(len(x))
-    scores[core], scores[~core] = own, ask(teacher, x[~core])
+def scores_of_core(fitted: Teacher, core: NDArray[np.bool_]) -> Scores | None:
+    """(n,) scores of a teacher fitted on the core of n rows: of these as if unseen, and NaN = unseen, of the others."""
+    own = fitted.training_scores()
+    if own is None:
+        return None
+    scores = np.full(len(core), np.nan)
+    scores[core] = own
     return scores

@@ -37,11 +37,8 @@ class RelativeDistance:
         distances, neighbours = self._index.kneighbors()
         self._usual = distances.mean(axis=1)
         self._least = _LEAST * self._usual.mean() or 1.0
-        self._training = np.empty(len(x))
+        self._training = np.full(len(x), np.nan)
         self._training[kept] = self._ratio(distances, neighbours)
-        rest = np.setdiff1d(np.arange(len(x)), kept, assume_unique=True)
-        if len(rest):
-            self._training[rest] = self.score(x[rest])
         return self
 
     def score(self, x: Matrix) -> Scores:

@@ -30,11 +30,8 @@ class KNN:
         self._seed, self._rows = seed, len(x)
         self._k = min(self.k, len(kept) - 1)
         self._index = neighbour_index(x[kept], self._k)
-        self._training = np.empty(len(x))
+        self._training = np.full(len(x), np.nan)
         self._training[kept] = _mean(self._index.kneighbors()[0])  # without rows: each without itself
-        rest = np.setdiff1d(np.arange(len(x)), kept, assume_unique=True)
-        if len(rest):
-            self._training[rest] = self.score(x[rest])
         return self
 
     def score(self, x: Matrix) -> Scores:
@@ -68,11 +65,8 @@ class LOF:
         self._seed, self._rows = seed, len(x)
         k = min(self.k, len(kept) - 1)
         self._model = LocalOutlierFactor(n_neighbors=k, novelty=True, algorithm=algorithm(x)).fit(x[kept])
-        self._training = np.empty(len(x))
+        self._training = np.full(len(x), np.nan)
         self._training[kept] = -self._model.negative_outlier_factor_
-        rest = np.setdiff1d(np.arange(len(x)), kept, assume_unique=True)
-        if len(rest):
-            self._training[rest] = self.score(x[rest])
         return self
 
     def score(self, x: Matrix) -> Scores:
