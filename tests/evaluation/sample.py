@@ -8,6 +8,7 @@ from stillwatch import evaluation as ev
 from stillwatch.calibration.conformal import calibrate
 from stillwatch.calibration.conformal import threshold as threshold_at
 from stillwatch.evaluation.budget import DIAL
+from stillwatch.evaluation.fallback import fallback_lines
 
 
 def sample_report(*, labels: bool = True, rows: int = 12_000) -> ev.Report:
@@ -72,6 +73,13 @@ def sample_report(*, labels: bool = True, rows: int = 12_000) -> ev.Report:
             )
         ),
         fidelity=ev.fidelity(student, teacher),
+        fallback=fallback_lines(
+            student.astype(np.float32),
+            teacher.astype(np.float32),
+            threshold=threshold,
+            teacher_threshold=float(np.quantile(teacher[y == 0], 0.99)),
+            calibrating=rows,
+        ),
         student_quality=ev.quality(student, y, alerts=alerts) if labels else None,
         teacher_quality=ev.quality(teacher, y, alerts=teacher_alerts) if labels else None,
         quality_change=ev.quality_change(student, teacher, y) if labels else None,

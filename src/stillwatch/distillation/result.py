@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,9 @@ from stillwatch.knowledge.knowledge import Knowledge
 from stillwatch.scorer import Scorer
 from stillwatch.table.pack import Rows
 from stillwatch.teachers.fit import FittedTeacher
+
+if TYPE_CHECKING:
+    from stillwatch.distillation.fallback import Fallback
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,13 @@ class Evaluated:
     calibrating: int
     approximate: bool
     rows: Rows
+
+    def teacher_threshold(self, rate: float) -> float:
+        """From which score on the teacher raises as many alarms among the calibration rows as `rate` says.
+
+        Alike in cost, teacher and student then differ in what they find.
+        """
+        return float(np.quantile(self.teacher[: self.calibrating], 1 - rate, method="higher"))
 
 
 @dataclass(frozen=True)
@@ -104,6 +114,27 @@ class Distillation:
     def teacher_score(self, rows: Any) -> NDArray[np.float64]:
         """(n,) raw scores of the teacher for the same raw rows that the scorer takes."""
         return np.concatenate([self.fitted.teacher_score(part) for part in self.scorer.pack(rows)])
+
+    def fallback(self, share: float = 0.02, rate: float | None = None) -> Fallback:
+        """Alarms for which the teacher is asked about the rows nearest to the threshold.
+
+        Parameters
+        ----------
+        share
+            of rows like those that calibrated to hand over, in (0, 1).
+        rate
+            alert rate; None: that of the model.
+
+        Raises
+        ------
+        InputError
+            the share is none.
+        CalibrationError
+            the rate is finer than the calibration rows support.
+        """
+        from stillwatch.distillation.fallback import make_fallback
+
+        return make_fallback(self, share, rate)
 
     @cached_property
     def report(self) -> Report:

@@ -11,12 +11,11 @@ from importlib.metadata import version
 from pathlib import PurePath
 from typing import Any
 
-import numpy as np
-
 from stillwatch import __version__
 from stillwatch.distillation.result import Distillation
 from stillwatch.evaluation.budget import DIAL, budget
 from stillwatch.evaluation.facts import calibration_facts
+from stillwatch.evaluation.fallback import fallback_lines
 from stillwatch.evaluation.fidelity import fidelity
 from stillwatch.evaluation.health import HealthFacts
 from stillwatch.evaluation.quality import alerts_at, quality, quality_change, why_unmeasured
@@ -46,11 +45,8 @@ def summarise(d: Distillation) -> Report:
     calibration = calibration_facts(manifest)
     labels = evaluated.labels
     alarms = alerts_at(evaluated.student, calibration.threshold)
-    # The teacher raises as many alarms among the same calibration rows: alike in cost, they differ in what they find.
-    calibrating = evaluated.teacher[: evaluated.calibrating]
-    teacher_alarms = evaluated.teacher >= np.quantile(
-        calibrating, 1 - calibration.alert_rate, method="higher"
-    )
+    teacher_threshold = evaluated.teacher_threshold(calibration.alert_rate)
+    teacher_alarms = evaluated.teacher >= teacher_threshold
     by_label: dict[str, Any] = {}
     if labels is not None:
         by_label = {
@@ -88,6 +84,13 @@ def summarise(d: Distillation) -> Report:
         knowledge=tuple(KnowledgePart(kind=k, rows=n) for k, n in manifest.knowledge["rows"].items()),
         search=_search(d),
         fidelity=fidelity(evaluated.student, evaluated.teacher),
+        fallback=fallback_lines(
+            evaluated.student,
+            evaluated.teacher,
+            threshold=calibration.threshold,
+            teacher_threshold=teacher_threshold,
+            calibrating=evaluated.calibrating,
+        ),
         quality_note=why_unmeasured(labels) or "",
         **by_label,
         student_speed=student_speed,

@@ -12,6 +12,7 @@ import msgspec
 
 from stillwatch.errors import ArtifactError
 from stillwatch.evaluation.budget import BudgetLine
+from stillwatch.evaluation.fallback import FallbackLine
 from stillwatch.evaluation.fidelity import Fidelity
 from stillwatch.evaluation.health import HealthFacts
 from stillwatch.evaluation.inert import inert_json
@@ -138,6 +139,9 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     knowledge: tuple[KnowledgePart, ...] = ()
     search: tuple[Candidate, ...] = ()
     fidelity: Fidelity | None = None
+    fallback: tuple[
+        FallbackLine, ...
+    ] = ()  # what asking the teacher about rows near the threshold would gain
     student_quality: Quality | None = None
     teacher_quality: Quality | None = None
     quality_change: Change | None = None  # student minus teacher
