@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from stillwatch.calibration.conformal import threshold
 from stillwatch.distillation.result import Distillation
 from stillwatch.errors import InputError
-from stillwatch.evaluation.fallback import FallbackLine, fallback_lines
+from stillwatch.evaluation.fallback import FallbackLine, away, fallback_lines
 
 
 @dataclass(frozen=True)
@@ -43,10 +43,8 @@ class Fallback:
         d, alerts, asks = self.distillation, [np.zeros(0, np.bool_)], [np.zeros(0, np.bool_)]
         for part in d.scorer.pack(rows):
             score = d.scorer.score_packed(part)
-            alert, asked = (
-                score >= self.threshold,
-                np.abs(score - np.float32(self.threshold)) <= self.gain.margin,
-            )
+            alert = score >= self.threshold
+            asked = away(score, self.threshold) <= self.gain.margin
             if asked.any():
                 raw = d.fitted.teacher_score(part.take(np.flatnonzero(asked)))
                 alert[asked] = d.fitted.soften(raw) >= self.teacher_threshold

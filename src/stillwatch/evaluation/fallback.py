@@ -37,6 +37,11 @@ class FallbackLine(msgspec.Struct, frozen=True, kw_only=True):
     differ_after: float
 
 
+def away(scores: NDArray[np.float32], threshold: float) -> NDArray[np.float32]:
+    """(n,) how far scores lie from the threshold, to either side."""
+    return np.asarray(np.abs(scores - np.float32(threshold)))
+
+
 def fallback_lines(
     student: NDArray[np.float32],
     teacher: NDArray[np.float32],
@@ -57,12 +62,12 @@ def fallback_lines(
     calibrating
         how many of the rows, from the first, are like those that will come: they set the margins.
     """
-    away = np.abs(student - np.float32(threshold))
+    distance = away(student, threshold)
     differ = (student >= threshold) != (teacher >= teacher_threshold)
     lines = []
     for share in shares:
-        margin = float(np.quantile(away[:calibrating], share))
-        asked = away <= margin
+        margin = float(np.quantile(distance[:calibrating], share))
+        asked = distance <= margin
         lines.append(
             FallbackLine(
                 share=share,

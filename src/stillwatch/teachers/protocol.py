@@ -166,16 +166,12 @@ def answer(teacher: Teacher, x: Matrix, where: str = "") -> Scores:
     return scores.reshape(len(rows)).astype(np.float64)
 
 
-def as_if_unseen(teacher: Teacher, x: Matrix) -> Scores:
-    """(n,) scores of the (n, d) rows that a teacher was fitted on: as if unseen, or its answers where it has no such form."""
-    own = teacher.training_scores()
-    return filled(np.full(len(x), np.nan) if own is None else own, teacher, x)
-
-
-def filled(scores: Scores, teacher: Teacher, x: Matrix) -> Scores:
-    """(n,) scores of the (n, d) rows, those that are NaN replaced by what the fitted teacher answers."""
-    unknown = np.isnan(scores)
-    complete = scores.copy()
+def filled(own: Scores | None, teacher: Teacher, x: Matrix) -> Scores:
+    """(n,) training scores; about the (n, d) rows of which none is known (NaN; None: all) the fitted teacher is asked."""
+    if own is None:
+        return ask(teacher, x)
+    unknown = np.isnan(own)
+    complete = own.copy()
     complete[unknown] = ask(teacher, x[unknown])
     return complete
 

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stillwatch.teachers.mcd import MCD
-from stillwatch.teachers.protocol import Matrix, Scores, Teacher, as_if_unseen, ask
+from stillwatch.teachers.protocol import Matrix, Scores, Teacher, ask, filled
 from stillwatch.teachers.scale import fit_scale
 from stillwatch.teachers.sklearn import KNN
 
@@ -29,7 +29,7 @@ def core_rows(x: Matrix, forest: Teacher, *, set_aside: float, seed: int) -> NDA
     robust = MCD().fit(x, seed=seed)
     rough = np.zeros(len(x))
     for weight, scores in (
-        (2.0, as_if_unseen(neighbours, x)),
+        (2.0, filled(neighbours.training_scores(), neighbours, x)),
         (1.0, ask(robust, x)),
         (1.0, ask(forest, x)),
     ):
