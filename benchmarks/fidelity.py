@@ -11,7 +11,7 @@ from time import perf_counter
 from typing import Any
 
 import numpy as np
-from protocol import Log, arguments, data_folder, metrics, sets, split, table
+from protocol import TO_STUDENT, Log, arguments, data_folder, metrics, sets, sources, split, table
 from scipy.stats import spearmanr
 from sklearn.ensemble import RandomForestRegressor
 
@@ -30,7 +30,6 @@ def measure(path: Path, regime: str, teacher: str, seed: int) -> dict[str, Any]:
     upper = theirs > np.median(train.raw)
     top = max(1, round(0.01 * len(theirs)))
     return {
-        "set": path.stem,
         "rows": len(rows.train),
         "columns": rows.train.shape[1],
         "teacher": metrics(rows.labels, theirs),
@@ -68,6 +67,10 @@ def summarise(lines: list[dict[str, Any]]) -> dict[str, Any]:
     return summary
 
 
+def stands(line: dict[str, Any]) -> bool:
+    return line.get("made_by") == sources(TO_STUDENT)
+
+
 def main() -> None:
     parser = arguments(__doc__ or "")
     parser.add_argument("--teacher", default="knn")
@@ -81,19 +84,13 @@ def main() -> None:
     # The headline stands in fidelity.json; every other teacher and regime in a file of its own.
     headline = (options.teacher, options.regime) == ("knn", "clean")
     name = "fidelity" if headline else f"fidelity_{options.teacher.replace(':', '_')}_{options.regime}"
-    log = Log(name, ("set", "asked", "regime", "seed"), quick=options.quick)
+    log = Log(name, ("set", "asked", "regime", "seed"), quick=options.quick, stands=stands)
     for seed in range(options.seeds):
         for path in paths:
             key = {"set": path.stem, "asked": options.teacher, "regime": options.regime, "seed": seed}
             if not log.done(**key):
-                log.add(
-                    **key,
-                    **{
-                        k: v
-                        for k, v in measure(path, options.regime, options.teacher, seed).items()
-                        if k != "set"
-                    },
-                )
+                found = measure(path, options.regime, options.teacher, seed)
+                log.add(**key, **found, made_by=sources(TO_STUDENT))
     lines = [
         line for line in log.lines if line["asked"] == options.teacher and line["regime"] == options.regime
     ]

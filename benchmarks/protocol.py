@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import os
 import platform
 import subprocess
 from collections.abc import Callable, Iterable
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,10 +17,16 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+import stillwatch
+
 HERE = Path(__file__).parent
 RESULTS = HERE / "results"
+SOURCES = Path(stillwatch.__file__).parent
 MOST_ROWS = 10_000
 FEWEST_ANOMALIES = 50
+# Sources on the way to a teacher, and to a student of it.
+TO_TEACHER = ("table", "features", "teachers", "calibration", "distillation/split.py")
+TO_STUDENT = (*TO_TEACHER, "knowledge", "students", "training", "distillation", "graph.py")
 
 
 class Rows(NamedTuple):
@@ -87,6 +95,17 @@ def metrics(labels: NDArray[np.int64], scores: NDArray[Any]) -> dict[str, float]
         "auroc": float(roc_auc_score(labels, scores)),
         "average_precision": float(average_precision_score(labels, scores)),
     }
+
+
+@cache
+def sources(parts: tuple[str, ...]) -> str:
+    """Digest of the sources that a figure depends on: while it stays, so does the figure."""
+    digest = hashlib.sha256()
+    for part in parts:
+        found = SOURCES / part
+        for path in sorted(found.rglob("*.py")) if found.is_dir() else [found]:
+            digest.update(path.read_bytes())
+    return f"sources {digest.hexdigest()[:12]}"
 
 
 def about() -> dict[str, Any]:

@@ -12,7 +12,6 @@ other than `auto` are measured, and the choice is made, on seed 0.
 
 from __future__ import annotations
 
-import hashlib
 import importlib
 import warnings
 from collections.abc import Callable
@@ -23,10 +22,9 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from protocol import Log, Rows, arguments, data_folder, metrics, sets, split, table
+from protocol import TO_TEACHER, Log, Rows, arguments, data_folder, metrics, sets, sources, split, table
 from sklearn.preprocessing import StandardScaler
 
-import stillwatch
 from stillwatch.distillation.split import make_split
 from stillwatch.features.pipeline import fit_features
 from stillwatch.table.pack import Packer
@@ -74,7 +72,6 @@ CANDIDATES: dict[str, Callable[[Regime], Any]] = {
     "auto, no balls": lambda regime: without(regime, 5),
 }
 
-SOURCES = Path(stillwatch.__file__).parent
 METRICS = ("auroc", "average_precision")
 LEFT_OUT = 4
 KNOWN = " known="
@@ -123,12 +120,7 @@ def made_by(who: str) -> str:
     """What a line depends on: when it changes, the line is measured anew."""
     if who in PEERS:
         return f"pyod {version('pyod')}"
-    digest = hashlib.sha256()
-    for part in ("table", "features", "teachers", "calibration", "distillation/split.py"):
-        found = SOURCES / part
-        for path in sorted(found.rglob("*.py")) if found.is_dir() else [found]:
-            digest.update(path.read_bytes())
-    return f"sources {digest.hexdigest()[:12]}"
+    return sources(TO_TEACHER)
 
 
 def stands(line: dict[str, Any]) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,7 @@ def make_knowledge(
     seed: int,
     softener: Softener | None = None,
     asked: float = 1.0,
+    mix: Callable[[transfer.Parents], dict[str, float]] = transfer.mix,
 ) -> Knowledge:
     """Draw the transfer set and ask the teacher.
 
@@ -46,6 +48,8 @@ def make_knowledge(
     asked
         share of the usual number of rows, training and synthetic alike: their proportion decides at which level a student scores
         rows that it cannot tell apart.
+    mix
+        share of each kind of synthetic row, from the rows that are asked about.
     """
     rng = np.random.default_rng(seed)
     most = max(1, round(asked * min(len(code), MOST_TRAINING_ROWS)))
@@ -56,7 +60,7 @@ def make_knowledge(
 
     wanted = round(asked * synthetic_rows(min(len(code), MOST_TRAINING_ROWS), train.width))
     # By all rows: among the few that are held out every column may look discrete.
-    shares = transfer.mix(transfer.parents_of(train, features))
+    shares = mix(transfer.parents_of(train, features))
     codes, kinds, held_out = [train], [np.full(len(train), TRAIN)], [held]
     for out, share in ((False, 1 - HELD_OUT), (True, HELD_OUT)):
         parents = transfer.parents_of(train.take(np.flatnonzero(held == out)), features)
