@@ -53,8 +53,10 @@ def test_shares_are_kept_and_a_seed_repeats(parents) -> None:  # type: ignore[no
     np.testing.assert_array_equal(first.u, again.u)
 
 
-@pytest.mark.parametrize(("continuous", "near"), [(4, 0.35), (2, 0.175), (0, 0.05)])
-def test_near_rows_are_for_continuous_columns(continuous: int, near: float, rng: np.random.Generator) -> None:
+@pytest.mark.parametrize(("continuous", "near", "box"), [(4, 0.6, 0.05), (2, 0.15, 0.125), (0, 0.05, 0.15)])
+def test_the_mix_follows_the_columns(
+    continuous: int, near: float, box: float, rng: np.random.Generator
+) -> None:
     columns = rng.normal(size=(600, 4))
     columns[:, continuous:] = columns[:, continuous:].round()
     table = pa.table({f"c{j}": column for j, column in enumerate(columns.T)})
@@ -65,7 +67,7 @@ def test_near_rows_are_for_continuous_columns(continuous: int, near: float, rng:
     assert shares["local"] == pytest.approx(near)
     assert set(shares) == set(KINDS)
     assert sum(shares.values()) == pytest.approx(1)
-    assert shares["swap"] / shares["box"] == pytest.approx(4)
+    assert shares["box"] / shares["swap"] == pytest.approx(box / 0.2)
 
 
 def test_extremes_reach_the_edge_of_the_box(parents, rng: np.random.Generator) -> None:  # type: ignore[no-untyped-def]

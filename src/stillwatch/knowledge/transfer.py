@@ -19,9 +19,11 @@ from stillwatch.features.pipeline import Code, Features
 from stillwatch.knowledge.knowledge import NEAR
 
 Draw = Callable[["Parents", int, np.random.Generator], Code]
-# Share of near rows where no column is continuous and where all are, and how the other kinds share the rest (decision 9).
-_LEAST_NEAR, _MOST_NEAR = 0.05, 0.35
-_OTHERS = {"swap": 0.2, "jitter": 0.15, "between": 0.1, "extreme": 0.08, "flip": 0.07, "box": 0.05}
+# Share of near rows where no column is continuous and where all are, and how the other kinds share the rest (decision 9); the box
+# takes part with the most where no column is continuous.
+_LEAST_NEAR, _MOST_NEAR = 0.05, 0.6
+_OTHERS = {"swap": 0.2, "jitter": 0.15, "between": 0.1, "extreme": 0.08, "flip": 0.07}
+_LEAST_BOX, _MOST_BOX = 0.05, 0.15
 _DISCRETE = 20  # a column with at most so many distinct values is resampled, never jittered
 _NEIGHBOURS = 9
 _AMONG = 2_048  # rows among which the nearest are looked for
@@ -40,6 +42,8 @@ class Parents:
         (n, r) squashed numbers of the rows.
     discrete
         (r,) bool: columns with few distinct values.
+    values
+        these columns' distinct values of f.
     spread
         (r,) standard deviation of f.
     widths
@@ -51,6 +55,7 @@ class Parents:
     code: Code
     f: NDArray[np.float32]
     discrete: NDArray[np.bool_]
+    values: dict[int, NDArray[np.float32]]
     spread: NDArray[np.float32]
     widths: tuple[int, ...]
     features: Features
@@ -67,11 +72,13 @@ class Parents:
 def parents_of(code: Code, features: Features) -> Parents:
     """Describe rows for the generators."""
     f = features.squash(code.u)
-    distinct = np.array([len(np.unique(column)) for column in f.T], dtype=np.int64)
+    distinct = [np.unique(column) for column in f.T]
+    values = {j: found for j, found in enumerate(distinct) if len(found) <= _DISCRETE}
     return Parents(
         code=code,
         f=f,
-        discrete=distinct <= _DISCRETE,
+        discrete=np.isin(np.arange(f.shape[1]), list(values)),
+        values=values,
         spread=f.std(axis=0) if len(f) else np.zeros(f.shape[1], dtype=np.float32),
         widths=features.categories.widths if features.categories is not None else (),
         features=features,
@@ -146,13 +153,23 @@ def extreme(parents: Parents, n: int, rng: np.random.Generator) -> Code:
 
 
 def box(parents: Parents, n: int, rng: np.random.Generator) -> Code:
-    """Rows drawn column by column from a box a little wider than the training rows."""
-    base = _shuffled(parents, n, rng)
+    """Rows of which a random share of the columns, few or all, takes any value in a box a little wider than the training rows.
+
+    All values of a column are alike likely, so that rare ones meet as they never did.
+    """
+    base = parents.code.take(_pick(parents, n, rng))
+    share = rng.uniform(0.05, 1, size=(n, 1))
     low, high = parents.f.min(axis=0), parents.f.max(axis=0)
     margin = 0.1 * (high - low)
-    f = rng.uniform(low - margin, high + margin, size=base.u.shape)
-    base = replace(base, time=_any_time(parents, n, rng))
-    return parents.with_f(base, np.where(parents.discrete, parents.features.squash(base.u), f))
+    anywhere = rng.uniform(low - margin, high + margin, size=base.u.shape)
+    for column, values in parents.values.items():
+        anywhere[:, column] = rng.choice(values, n)
+    f = np.where(rng.random(base.u.shape) < share, anywhere, parents.features.squash(base.u))
+    category = np.where(
+        rng.random(base.category.shape) < share, _any_category(parents, n, rng), base.category
+    )
+    time = np.where(rng.random(base.time.shape) < share, _any_time(parents, n, rng), base.time)
+    return parents.with_f(replace(base, category=category, time=time), f)
 
 
 def flip(parents: Parents, n: int, rng: np.random.Generator) -> Code:
@@ -162,8 +179,7 @@ def flip(parents: Parents, n: int, rng: np.random.Generator) -> Code:
     if m + c + a + t == 0:
         return jitter(parents, n, rng)
     chosen = _sparse((n, m + c + a + t), rng)
-    anything = (rng.random((n, m)) * np.array(parents.widths, dtype=np.float64)).astype(np.int64)
-    category = np.where(chosen[:, :m], anything, base.category)
+    category = np.where(chosen[:, :m], _any_category(parents, n, rng), base.category)
     differs = np.where(chosen[:, m : m + c], np.float32(DIFFERS) - base.differs, base.differs)
     absent = base.absent ^ chosen[:, m + c : m + c + a]
     time = np.where(chosen[:, m + c + a :], _any_time(parents, n, rng), base.time)
@@ -194,14 +210,16 @@ KINDS: dict[str, Draw] = {
 def mix(parents: Parents) -> dict[str, float]:
     """Share of each kind of row.
 
-    Near rows follow the surroundings of a row from number to number: the fewer of the columns are continuous, the less they are
-    worth, and the more room is left for kinds that change single values.
+    Near rows keep how continuous columns vary together, so there are as many as pairs of columns are continuous. The rest is for
+    kinds that change single values, and where columns have few values, for values that have never met.
     """
     code = parents.code
     columns = sum(part.shape[1] for part in (code.u, code.differs, code.absent, code.category, code.time))
-    near = max(_LEAST_NEAR, _MOST_NEAR * np.count_nonzero(~parents.discrete) / max(1, columns))
-    rest = (1 - near) / sum(_OTHERS.values())
-    return {NEAR: near, **{kind: share * rest for kind, share in _OTHERS.items()}}
+    pairs = (np.count_nonzero(~parents.discrete) / max(1, columns)) ** 2
+    near = max(_LEAST_NEAR, _MOST_NEAR * pairs)
+    others = _OTHERS | {"box": _MOST_BOX - (_MOST_BOX - _LEAST_BOX) * pairs}
+    rest = (1 - near) / sum(others.values())
+    return {NEAR: near, **{kind: share * rest for kind, share in others.items()}}
 
 
 def draw(
@@ -253,6 +271,11 @@ def _sparse(shape: tuple[int, int], rng: np.random.Generator) -> NDArray[np.bool
     return chosen
 
 
+def _any_category(parents: Parents, n: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    widths = np.array(parents.widths, dtype=np.float64)
+    return (rng.random((n, len(widths))) * widths).astype(np.int64)
+
+
 def _any_time(parents: Parents, n: int, rng: np.random.Generator) -> NDArray[np.int64]:
     stamps = parents.features.timestamps
     return np.empty((n, 0), dtype=np.int64) if stamps is None else stamps.anywhen(n, rng)
@@ -269,14 +292,3 @@ def _blend(a: Code, b: Code, share: NDArray[np.float64], rng: np.random.Generato
         mix(a.category, b.category),
         mix(a.time, b.time),
     )
-
-
-def _shuffled(parents: Parents, n: int, rng: np.random.Generator) -> Code:
-    """Rows whose every column comes from a row of its own."""
-
-    def shuffle(x: NDArray[Any]) -> NDArray[Any]:
-        rows = rng.integers(0, len(x), size=(n, x.shape[1]))
-        return np.take_along_axis(x, rows, axis=0)
-
-    c = parents.code
-    return Code(shuffle(c.u), shuffle(c.differs), shuffle(c.absent), shuffle(c.category), shuffle(c.time))
