@@ -9,10 +9,7 @@ WORDS = {
     "between": ("Blended rows", "on the line through two real rows, between and beyond them"),
     "local": ("Near rows", "around a real row, spread as the rows nearest to it are"),
     "extreme": ("Pushed-out rows", "a real row with a few numbers far outside what was seen"),
-    "box": (
-        "Free rows",
-        "a real row, some or all of its columns drawn at random over their range, and a little further",
-    ),
+    "box": ("Free rows", "some or all columns drawn at random over their range"),
     "flip": ("Flipped rows", "a real row with a category or a missing value changed to anything it can be"),
 }
 
