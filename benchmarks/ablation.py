@@ -14,9 +14,20 @@ from time import perf_counter
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
-from protocol import TO_STUDENT, Log, arguments, data_folder, metrics, sets, sources, split, table
+from protocol import (
+    TO_STUDENT,
+    Log,
+    arguments,
+    data_folder,
+    metrics,
+    packed,
+    sets,
+    sources,
+    split,
+    student_stands,
+    table,
+)
 
 from stillwatch.distillation.fit import Prepared, prepare
 from stillwatch.distillation.split import make_split
@@ -26,8 +37,6 @@ from stillwatch.knowledge.knowledge import NEAR, TRAIN, Knowledge
 from stillwatch.knowledge.make import make_knowledge
 from stillwatch.students import auto
 from stillwatch.table.pack import Packer
-from stillwatch.table.read import open_source
-from stillwatch.table.schema import infer_schema
 from stillwatch.teachers import resolve_teacher
 from stillwatch.teachers.out_of_fold import training_scores
 
@@ -64,9 +73,7 @@ MIXES: dict[str, Mix] = {
 
 def prepared(train: NDArray[np.float64], teacher: str) -> tuple[Prepared, Packer]:
     """What the default call has before it trains a student."""
-    source = open_source(train)
-    packer = Packer(infer_schema(source))
-    rows = packer.table(pa.Table.from_batches(source.batches()))
+    packer, rows = packed(train)
     fit = rows.take(make_split(len(rows), None, "all", rng=np.random.default_rng(SEED)).fit)
     return prepare(fit, packer.schema, resolve_teacher(teacher, regime="normal"), seed=SEED), packer
 
@@ -89,7 +96,7 @@ def measure(path: Path, teacher: str, mixes: list[str]) -> Iterator[tuple[str, d
     rows = split(path, regime="clean", seed=SEED)
     before, packer = prepared(rows.train, teacher)
     features, asker = before.features, before.asker
-    code = features.encode(packer.table(pa.Table.from_batches(open_source(rows.test).batches())))
+    code = features.encode(packed(rows.test, packer)[1])
     x, guard = features.assemble(code), features.guard(code)
     theirs = asker.ask(x)
     own = training_scores(asker.teacher, features.assemble(before.code), seed=SEED)
@@ -100,7 +107,9 @@ def measure(path: Path, teacher: str, mixes: list[str]) -> Iterator[tuple[str, d
         shares = tuple((kind, round(share, 9)) for kind, share in asked.items())
         if shares not in known:
             began = perf_counter()
-            knowledge = make_knowledge(asker, features, before.code, own, seed=SEED, mix=MIXES[name])
+            knowledge = before.knowledge
+            if name != "default":
+                knowledge = make_knowledge(asker, features, before.code, own, seed=SEED, mix=MIXES[name])
             found: dict[str, Any] = {"teacher": metrics(rows.labels, theirs)}
             for family, score in families(knowledge).items():
                 ours = score(x) + guard
@@ -156,14 +165,10 @@ def summarise(lines: list[dict[str, Any]]) -> dict[str, Any]:
         names = [line["set"] for line in lines if line["mix"] == mix]
         for family in FAMILIES if names else ():
             summary[f"{mix}, {family}"] = row(figures(lines, mix, family), names)
-    fixed_ones = [line["set"] for line in lines if line["mix"] == f"near {NEAR_SHARES[-1]}"]
-    if fixed_ones:
-        summary["best fixed recipe, nested"] = row(nested(lines), fixed_ones)
+    measured = [[line["set"] for line in lines if line["mix"] == f"near {share}"] for share in NEAR_SHARES]
+    if measured[0] and all(names == measured[0] for names in measured):
+        summary["best fixed recipe, nested"] = row(nested(lines), measured[0])
     return summary
-
-
-def stands(line: dict[str, Any]) -> bool:
-    return line.get("made_by") == sources(TO_STUDENT)
 
 
 def main() -> None:
@@ -175,7 +180,7 @@ def main() -> None:
     paths, mixes = sets(data_folder(options.data), eight=options.eight), options.mix or list(MIXES)
     if options.quick:
         paths = [path for path in paths if path.stat().st_size < 20_000]
-    log = Log("ablation", ("set", "asked", "mix"), quick=options.quick, stands=stands)
+    log = Log("ablation", ("set", "asked", "mix"), quick=options.quick, stands=student_stands)
     for teacher in options.teacher or TEACHERS:
         for path in paths:
             key = {"set": path.stem, "asked": teacher}

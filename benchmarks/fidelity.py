@@ -11,7 +11,18 @@ from time import perf_counter
 from typing import Any
 
 import numpy as np
-from protocol import TO_STUDENT, Log, arguments, data_folder, metrics, sets, sources, split, table
+from protocol import (
+    TO_STUDENT,
+    Log,
+    arguments,
+    data_folder,
+    metrics,
+    sets,
+    sources,
+    split,
+    student_stands,
+    table,
+)
 from scipy.stats import spearmanr
 from sklearn.ensemble import RandomForestRegressor
 
@@ -67,10 +78,6 @@ def summarise(lines: list[dict[str, Any]]) -> dict[str, Any]:
     return summary
 
 
-def stands(line: dict[str, Any]) -> bool:
-    return line.get("made_by") == sources(TO_STUDENT)
-
-
 def main() -> None:
     parser = arguments(__doc__ or "")
     parser.add_argument("--teacher", default="knn")
@@ -84,7 +91,7 @@ def main() -> None:
     # The headline stands in fidelity.json; every other teacher and regime in a file of its own.
     headline = (options.teacher, options.regime) == ("knn", "clean")
     name = "fidelity" if headline else f"fidelity_{options.teacher.replace(':', '_')}_{options.regime}"
-    log = Log(name, ("set", "asked", "regime", "seed"), quick=options.quick, stands=stands)
+    log = Log(name, ("set", "asked", "regime", "seed"), quick=options.quick, stands=student_stands)
     for seed in range(options.seeds):
         for path in paths:
             key = {"set": path.stem, "asked": options.teacher, "regime": options.regime, "seed": seed}

@@ -11,8 +11,7 @@ from time import perf_counter
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-from protocol import Log, arguments, data_folder, metrics, sets, split, table
+from protocol import Log, arguments, data_folder, metrics, packed, sets, split, table
 from sklearn.ensemble import IsolationForest
 from sklearn.neighbors import KernelDensity, LocalOutlierFactor
 
@@ -21,9 +20,6 @@ from stillwatch.distillation.split import make_split
 from stillwatch.features.pipeline import fit_features
 from stillwatch.knowledge.extract import Asker
 from stillwatch.knowledge.make import make_knowledge
-from stillwatch.table.pack import Packer
-from stillwatch.table.read import open_source
-from stillwatch.table.schema import infer_schema
 from stillwatch.teachers import Regime, ask, fit_teacher, resolve_teacher
 from stillwatch.teachers.out_of_fold import TrainingScores, out_of_fold, training_scores
 
@@ -40,14 +36,12 @@ TEACHERS: dict[str, Any] = {
 
 def measure(path: Path, regime: str, name: str, seed: int) -> dict[str, Any]:
     rows = split(path, regime=regime, seed=seed)
-    source = open_source(rows.train)
-    packer = Packer(infer_schema(source))
-    packed = packer.table(pa.Table.from_batches(source.batches()))
-    fit = packed.take(make_split(len(packed), None, "all", rng=np.random.default_rng(seed)).fit)
+    packer, train = packed(rows.train)
+    fit = train.take(make_split(len(train), None, "all", rng=np.random.default_rng(seed)).fit)
     features = fit_features(fit, packer.schema)
     code = features.encode(fit)
     x = features.assemble(code)
-    test = features.transform(packer.table(pa.Table.from_batches(open_source(rows.test).batches())))
+    test = features.transform(packed(rows.test, packer)[1])
     may_assume: Regime = "normal" if regime == "clean" else "all"
     began = perf_counter()
     teacher = fit_teacher(resolve_teacher(TEACHERS[name], regime=may_assume), x, seed=seed)

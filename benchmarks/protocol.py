@@ -15,9 +15,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 import stillwatch
+from stillwatch.table.pack import Packer
+from stillwatch.table.pack import Rows as Packed
+from stillwatch.table.read import open_source
+from stillwatch.table.schema import infer_schema
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results"
@@ -26,7 +31,16 @@ MOST_ROWS = 10_000
 FEWEST_ANOMALIES = 50
 # Sources on the way to a teacher, and to a student of it.
 TO_TEACHER = ("table", "features", "teachers", "calibration", "distillation/split.py")
-TO_STUDENT = (*TO_TEACHER, "knowledge", "students", "training", "distillation", "graph.py")
+TO_STUDENT = (
+    *TO_TEACHER,
+    "knowledge",
+    "students",
+    "training",
+    "distillation",
+    "graph.py",
+    "evaluation/fidelity.py",
+    "scorer.py",
+)
 
 
 class Rows(NamedTuple):
@@ -106,6 +120,18 @@ def sources(parts: tuple[str, ...]) -> str:
         for path in sorted(found.rglob("*.py")) if found.is_dir() else [found]:
             digest.update(path.read_bytes())
     return f"sources {digest.hexdigest()[:12]}"
+
+
+def student_stands(line: dict[str, Any]) -> bool:
+    """Whether what made a student is what it was."""
+    return line.get("made_by") == sources(TO_STUDENT)
+
+
+def packed(x: NDArray[np.float64], packer: Packer | None = None) -> tuple[Packer, Packed]:
+    """The rows as `sw.distill` reads them; `packer` is that of the training rows, None where these are they."""
+    source = open_source(x)
+    packer = packer or Packer(infer_schema(source))
+    return packer, packer.table(pa.Table.from_batches(source.batches()))
 
 
 def about() -> dict[str, Any]:

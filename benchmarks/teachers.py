@@ -21,15 +21,23 @@ from time import perf_counter
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-from protocol import TO_TEACHER, Log, Rows, arguments, data_folder, metrics, sets, sources, split, table
+from protocol import (
+    TO_TEACHER,
+    Log,
+    Rows,
+    arguments,
+    data_folder,
+    metrics,
+    packed,
+    sets,
+    sources,
+    split,
+    table,
+)
 from sklearn.preprocessing import StandardScaler
 
 from stillwatch.distillation.split import make_split
 from stillwatch.features.pipeline import fit_features
-from stillwatch.table.pack import Packer
-from stillwatch.table.read import open_source
-from stillwatch.table.schema import infer_schema
 from stillwatch.teachers import Regime, ask, fit_teacher, resolve_teacher
 from stillwatch.teachers.auto import WEIGHTS, Auto
 from stillwatch.teachers.known import Known
@@ -92,11 +100,9 @@ def ours(rows: Rows, who: str, regime: str, seed: int) -> np.ndarray:
     """Scores of the teacher that the default call would learn from; `who` may end with how many anomalies are confirmed."""
     who, _, count = who.partition(KNOWN)
     known = confirmed(rows, int(count or 0), seed)
-    source = open_source(rows.train)
-    packer = Packer(infer_schema(source))
-    packed = packer.table(pa.Table.from_batches(source.batches()))
-    chosen = make_split(len(packed), None, "all", rng=np.random.default_rng(seed), known=known).fit
-    fit = packed.take(chosen)
+    packer, train = packed(rows.train)
+    chosen = make_split(len(train), None, "all", rng=np.random.default_rng(seed), known=known).fit
+    fit = train.take(chosen)
     features = fit_features(fit, packer.schema)
     may_assume: Regime = "normal" if regime == "clean" else "all"
     spec = CANDIDATES[who](may_assume) if who in CANDIDATES else who
@@ -104,8 +110,7 @@ def ours(rows: Rows, who: str, regime: str, seed: int) -> np.ndarray:
     if count:
         teacher = Known(teacher, known[chosen])
     teacher = fit_teacher(teacher, features.transform(fit), seed=seed)
-    test = packer.table(pa.Table.from_batches(open_source(rows.test).batches()))
-    return ask(teacher, features.transform(test))
+    return ask(teacher, features.transform(packed(rows.test, packer)[1]))
 
 
 def confirmed(rows: Rows, count: int, seed: int) -> np.ndarray:

@@ -40,10 +40,8 @@ class Parents:
         the rows.
     f
         (n, r) squashed numbers of the rows.
-    discrete
-        (r,) bool: columns with few distinct values.
     values
-        these columns' distinct values of f.
+        distinct values of f, of the columns that have few.
     spread
         (r,) standard deviation of f.
     widths
@@ -54,7 +52,6 @@ class Parents:
 
     code: Code
     f: NDArray[np.float32]
-    discrete: NDArray[np.bool_]
     values: dict[int, NDArray[np.float32]]
     spread: NDArray[np.float32]
     widths: tuple[int, ...]
@@ -62,6 +59,11 @@ class Parents:
 
     def __len__(self) -> int:
         return len(self.code)
+
+    @property
+    def discrete(self) -> NDArray[np.bool_]:
+        """(r,) bool: columns with few distinct values."""
+        return np.isin(np.arange(self.f.shape[1]), list(self.values))
 
     def with_f(self, base: Code, f: NDArray[np.floating]) -> Code:
         """`base` with its numbers replaced."""
@@ -73,12 +75,10 @@ def parents_of(code: Code, features: Features) -> Parents:
     """Describe rows for the generators."""
     f = features.squash(code.u)
     distinct = [np.unique(column) for column in f.T]
-    values = {j: found for j, found in enumerate(distinct) if len(found) <= _DISCRETE}
     return Parents(
         code=code,
         f=f,
-        discrete=np.isin(np.arange(f.shape[1]), list(values)),
-        values=values,
+        values={j: found for j, found in enumerate(distinct) if len(found) <= _DISCRETE},
         spread=f.std(axis=0) if len(f) else np.zeros(f.shape[1], dtype=np.float32),
         widths=features.categories.widths if features.categories is not None else (),
         features=features,
