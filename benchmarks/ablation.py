@@ -1,14 +1,16 @@
-"""What is chosen per table against fixed recipes: the kinds of rows to ask about, how many, and the student's family.
+"""What is chosen per table against fixed recipes: the kinds of rows to ask about, how many, the rounds, and the student's family.
 
-Protocol: clean ADBench sets, features and split of the default call. `default` is what `sw.distill` does: the mix by the columns,
-the family by agreement on rows held out. A fixed recipe is one mix and one family for all tables; of all fixed recipes the best
-on the other sixteen sets is taken for each four. `without KIND` is the default less one kind of row. Agreement is the Spearman
-correlation of student and teacher over the test rows above the teacher's median training score, the figure that a choice is for.
+Protocol: clean ADBench sets, features and split of the default call. `default` is what `sw.distill` does: the mix and the
+rounds by the columns, the family by agreement on rows held out. A fixed recipe is one mix, one round and one family for all
+tables; of all fixed recipes the best on the other sixteen sets is taken for each four. `without KIND` is the default less one
+kind of row, `one round` asks about as many rows all at once. Agreement is the Spearman correlation of student and teacher over
+the test rows above the teacher's median training score, the figure that a choice is for.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -29,12 +31,12 @@ from protocol import (
     table,
 )
 
-from stillwatch.distillation.fit import Prepared, prepare
+from stillwatch.distillation.fit import Prepared, prepare, scout
 from stillwatch.distillation.split import make_split
 from stillwatch.evaluation.fidelity import spearman
 from stillwatch.knowledge import transfer
 from stillwatch.knowledge.knowledge import NEAR, TRAIN, Knowledge
-from stillwatch.knowledge.make import make_knowledge
+from stillwatch.knowledge.make import Scout, make_knowledge
 from stillwatch.students import auto
 from stillwatch.table.pack import Packer
 from stillwatch.teachers import resolve_teacher
@@ -64,10 +66,12 @@ def without(kind: str) -> Mix:
     return lambda parents: {k: share for k, share in transfer.mix(parents).items() if k != kind}
 
 
-MIXES: dict[str, Mix] = {
-    "default": transfer.mix,
-    **{f"near {share}": fixed(share) for share in NEAR_SHARES},
-    **{f"without {kind}": without(kind) for kind in transfer.KINDS},
+SCOUT = partial(scout, None, SEED)
+MIXES: dict[str, tuple[Mix, Scout | None]] = {
+    "default": (transfer.mix, SCOUT),
+    **{f"near {share}": (fixed(share), None) for share in NEAR_SHARES},
+    **{f"without {kind}": (without(kind), SCOUT) for kind in transfer.KINDS},
+    "one round": (transfer.mix, None),
 }
 
 
@@ -101,22 +105,25 @@ def measure(path: Path, teacher: str, mixes: list[str]) -> Iterator[tuple[str, d
     theirs = asker.ask(x)
     own = training_scores(asker.teacher, features.assemble(before.code), seed=SEED)
     upper = theirs > np.median(before.knowledge.raw[before.knowledge.kind == TRAIN])
-    known: dict[tuple[tuple[str, float], ...], dict[str, Any]] = {}
+    known: dict[Any, dict[str, Any]] = {}
     for name in mixes:
-        asked = MIXES[name](transfer.parents_of(before.code, features))
-        shares = tuple((kind, round(share, 9)) for kind, share in asked.items())
-        if shares not in known:
+        mix, second = MIXES[name]
+        asked = mix(transfer.parents_of(before.code, features))
+        recipe = second is None, *((kind, round(share, 9)) for kind, share in asked.items())
+        if recipe not in known:
             began = perf_counter()
             knowledge = before.knowledge
             if name != "default":
-                knowledge = make_knowledge(asker, features, before.code, own, seed=SEED, mix=MIXES[name])
+                knowledge = make_knowledge(
+                    asker, features, before.code, own, seed=SEED, mix=mix, scout=second
+                )
             found: dict[str, Any] = {"teacher": metrics(rows.labels, theirs)}
             for family, score in families(knowledge).items():
                 ours = score(x) + guard
                 agreement = spearman(ours[upper], theirs[upper]) if upper.sum() > 2 else None
                 found[family] = {"agreement": agreement, **metrics(rows.labels, ours)}
-            known[shares] = found | {"seconds": perf_counter() - began}
-        yield name, known[shares]
+            known[recipe] = found | {"seconds": perf_counter() - began}
+        yield name, known[recipe]
 
 
 def figures(lines: list[dict[str, Any]], mix: str, family: str) -> dict[str, NDArray[np.float64]]:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
 import stillwatch as sw
+from stillwatch.distillation.fit import scout
 from stillwatch.distillation.start import begin
 from stillwatch.features.pipeline import fit_features
 from stillwatch.features.state import features_of, state_of
 from stillwatch.knowledge.knowledge import Knowledge
 from stillwatch.students.lesson import dense_layers, fold
+from stillwatch.students.protocol import Student
 from stillwatch.students.warm import unfold
 from stillwatch.table.pack import Packer
 from stillwatch.table.schema import infer_schema
@@ -28,6 +31,21 @@ def old() -> pa.Table:
 @pytest.fixture(scope="module")
 def new() -> pa.Table:
     return mixed_table(2_400, seed=1)
+
+
+@pytest.fixture
+def seen() -> Knowledge:
+    x = np.random.default_rng(0).normal(size=(1_500, 4)).astype(np.float32)
+    raw = np.linalg.norm(x, axis=1).astype(np.float64)
+    return Knowledge(
+        x=x,
+        raw=raw,
+        soft=raw.astype(np.float32),
+        guard=np.zeros(len(x), dtype=np.float32),
+        kind=np.full(len(x), "train"),
+        held_out=np.arange(len(x)) % 10 == 0,
+        provenance={},
+    )
 
 
 STUDENTS = {
@@ -87,19 +105,7 @@ def test_unfolding_undoes_folding() -> None:
 
 
 @pytest.mark.parametrize("family", ["mlp", "half mlp", "prototypes", "half prototypes"])
-def test_training_goes_on_from_where_it_stood(family: str) -> None:
-    rng = np.random.default_rng(0)
-    x = rng.normal(size=(1_500, 4)).astype(np.float32)
-    raw = np.linalg.norm(x, axis=1).astype(np.float64)
-    seen = Knowledge(
-        x=x,
-        raw=raw,
-        soft=raw.astype(np.float32),
-        guard=np.zeros(len(x), dtype=np.float32),
-        kind=np.full(len(x), "train"),
-        held_out=np.arange(len(x)) % 10 == 0,
-        provenance={},
-    )
+def test_training_goes_on_from_where_it_stood(family: str, seen: Knowledge) -> None:
     import copy
 
     student = copy.copy(STUDENTS[family]).fit(seen, seed=0)
@@ -111,6 +117,19 @@ def test_training_goes_on_from_where_it_stood(family: str) -> None:
     assert student.history[-1][0] == 4  # a quarter of the steps
     assert student.history[-1][1] > cold.history[-1][1] + 0.05
     assert not student.warm  # once
+
+
+def test_the_earlier_student_says_where_to_ask_again(seen: Knowledge) -> None:
+    class Earlier:
+        warm = True
+
+        def score(self, x: Any) -> Any:
+            return x[:, 0]
+
+    cold = Earlier()
+    cold.warm = False
+    np.testing.assert_array_equal(scout(cast(Student, Earlier()), 0, seen), seen.x[:, 0])
+    assert np.abs(scout(cast(Student, cold), 0, seen) - seen.x[:, 0]).max() > 0.1
 
 
 class TestAgain:

@@ -107,7 +107,7 @@ def choose(
         (0.5, 0.5, "many+"),
         (0.05, 0.12, "many"),
         (0.5, 0.05, "layers"),
-        (0.13, 0.11, "layers"),  # quick, and nearly as good as the mean
+        (0.09, 0.07, "layers"),  # quick, and nearly as good as the mean
     ],
 )
 def test_a_mean_is_kept_only_where_it_is_clearly_better(
@@ -119,7 +119,7 @@ def test_a_mean_is_kept_only_where_it_is_clearly_better(
 @pytest.mark.parametrize(
     ("many", "few", "layers", "kept"),
     [
-        (0.30, 0.31, 2.0, "few"),
+        (0.30, 0.305, 2.0, "few"),
         (0.30, 0.40, 2.0, "many"),
         (0.50, 0.51, 0.5, "few+"),
         (0.50, 0.70, 0.5, "many+"),
@@ -153,7 +153,7 @@ def test_layers_must_be_better_on_real_rows_too(
 ) -> None:
     x = knowledge.x.copy()
     x[knowledge.kind == NEAR, 2] = 0  # so that layers make no error on synthetic rows
-    for points, layers, kept in (0.29, 0.4, "many+"), (0.29, 0.38, "layers"):
+    for points, layers, kept in (0.12, 0.15, "many+"), (0.12, 0.144, "layers"):
         assert choose(monkeypatch, replace(knowledge, x=x), points, layers) == kept
 
 
@@ -179,6 +179,18 @@ def test_agreement_is_of_order_and_zero_where_nothing_was_held_out(knowledge: Kn
         provenance={},
     )
     assert agreement(np.empty(0, dtype=np.float32), nothing) == 0
+
+
+def test_real_rows_weigh_less_where_they_are_few(knowledge: Knowledge) -> None:
+    held_out = knowledge.x[knowledge.held_out]
+    told = []
+    for real in (10, 400):  # of 800 rows held out
+        kind = np.full(ROWS, NEAR)
+        kind[np.flatnonzero(knowledge.held_out)[:real]] = "train"
+        wrong = np.where(np.arange(len(held_out)) < real, held_out[:, 1], held_out[:, 0])
+        told.append(agreement(wrong, replace(knowledge, kind=kind)))
+    assert told[0] > 0.95
+    assert told[1] < 0.7
 
 
 def test_a_copy_shares_no_part(knowledge: Knowledge) -> None:

@@ -11,6 +11,7 @@ WORDS = {
     "extreme": ("Pushed-out rows", "a real row with a few numbers far outside what was seen"),
     "box": ("Free rows", "some or all columns drawn at random over their range"),
     "flip": ("Flipped rows", "a real row with a category or a missing value changed to anything it can be"),
+    "hard": ("Hard rows", "around rows that a first small student got wrong"),
 }
 
 

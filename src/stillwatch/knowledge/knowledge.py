@@ -17,6 +17,7 @@ from stillwatch.knowledge.soften import Softener
 
 TRAIN = "train"
 NEAR = "local"  # the kind of synthetic rows that lie where new rows would
+HARD = "hard"  # the kind that lies around rows which a scout got wrong
 _ROWS, _PROVENANCE = "rows.parquet", "provenance.json"
 
 

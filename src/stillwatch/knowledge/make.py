@@ -11,13 +11,19 @@ from numpy.typing import NDArray
 from stillwatch.features.pipeline import Code, Features
 from stillwatch.knowledge import transfer
 from stillwatch.knowledge.extract import Asker
-from stillwatch.knowledge.knowledge import TRAIN, Knowledge
+from stillwatch.knowledge.knowledge import HARD, TRAIN, Knowledge
 from stillwatch.knowledge.soften import Softener, fit_softener
 from stillwatch.teachers.out_of_fold import TrainingScores
 
 MOST_TRAINING_ROWS = 20_000
 LEAST_SYNTHETIC, MOST_SYNTHETIC = 10_000, 90_000
 HELD_OUT = 0.1
+AGAIN = (
+    1 / 3
+)  # of the synthetic rows to learn from, where all columns are continuous: those of the second round (decision 14)
+
+Scout = Callable[[Knowledge], NDArray[np.float32]]
+"""(n,) scores of the knowledge's rows, by a student that is quick to learn from them or that was trained before."""
 
 
 def make_knowledge(
@@ -30,8 +36,9 @@ def make_knowledge(
     softener: Softener | None = None,
     asked: float = 1.0,
     mix: Callable[[transfer.Parents], dict[str, float]] = transfer.mix,
+    scout: Scout | None = None,
 ) -> Knowledge:
-    """Draw the transfer set and ask the teacher.
+    """Draw rows and ask the teacher; then draw more around those that a scout gets wrong, and ask again.
 
     Parameters
     ----------
@@ -49,7 +56,9 @@ def make_knowledge(
         share of the usual number of rows, training and synthetic alike: their proportion decides at which level a student scores
         rows that it cannot tell apart.
     mix
-        share of each kind of synthetic row, from the rows that are asked about.
+        share of each kind of synthetic row in the first round, from the rows that are there.
+    scout
+        what the second round goes by; None: there is one round, of as many rows.
     """
     rng = np.random.default_rng(seed)
     most = max(1, round(asked * min(len(code), MOST_TRAINING_ROWS)))
@@ -60,29 +69,55 @@ def make_knowledge(
 
     wanted = round(asked * synthetic_rows(min(len(code), MOST_TRAINING_ROWS), train.width))
     # By all rows: among the few that are held out every column may look discrete.
-    shares = mix(transfer.parents_of(train, features))
-    codes, kinds, held_out = [train], [np.full(len(train), TRAIN)], [held]
-    for out, share in ((False, 1 - HELD_OUT), (True, HELD_OUT)):
-        parents = transfer.parents_of(train.take(np.flatnonzero(held == out)), features)
-        drawn, names = transfer.draw(parents, round(wanted * share), rng, shares)
-        codes.append(drawn)
-        kinds.append(names)
-        held_out.append(np.full(len(drawn), out))
-    everything = transfer.concatenate(codes)
+    parents = transfer.parents_of(train, features)
+    shares, pairs = mix(parents), transfer.continuous_pairs(parents)
+    to_check = round(HELD_OUT * wanted)
+    again = 0 if scout is None else round(AGAIN * pairs * (wanted - to_check))
+    parents, unseen = (
+        transfer.parents_of(train.take(np.flatnonzero(part)), features) for part in (~held, held)
+    )
+    drawn, kinds = transfer.draw(parents, wanted - to_check - again, rng, shares)
+    checked, their_kinds = transfer.draw(unseen, to_check, rng, shares)
+    everything = transfer.concatenate([train, drawn, checked])
     x = features.assemble(everything)
 
     raw, uncertainty = _answers(asker, x, own, chosen)
     softener = softener or fit_softener(raw[: len(train)], raw[len(train) :])
-    kind = np.concatenate(kinds)
-    return Knowledge(
+    kind = np.concatenate([np.full(len(train), TRAIN), kinds, their_kinds])
+    first = Knowledge(
         x=x,
         raw=raw,
         soft=softener.soften(raw),
         guard=features.guard(everything),
         kind=kind,
-        held_out=np.concatenate(held_out),
+        held_out=np.concatenate([held, np.zeros(len(drawn), np.bool_), np.ones(len(checked), np.bool_)]),
         uncertainty=None if uncertainty is None else uncertainty.astype(np.float32),
         provenance=_provenance(asker, softener.center, softener.scale, kind, own, seed),
+    )
+    if scout is None or not again:
+        return first
+    # A trace where it is right to the last digit, so that there is always a row to go by.
+    wrong = np.where(first.held_out, 0, np.abs(scout(first) - first.target) + 1e-9)
+    return _and_again(asker, features, first, transfer.around(parents, everything, wrong, again, rng, shares))
+
+
+def _and_again(asker: Asker, features: Features, first: Knowledge, hard: Code) -> Knowledge:
+    """The knowledge, and what the teacher says about more rows to learn from."""
+    x = features.assemble(hard)
+    raw, doubt = asker.judge(x)
+    kind = np.concatenate([first.kind, np.full(len(x), HARD)])
+    uncertainty = None
+    if first.uncertainty is not None and doubt is not None:
+        uncertainty = np.concatenate([first.uncertainty, doubt.astype(np.float32)])
+    return Knowledge(
+        x=np.concatenate([first.x, x]),
+        raw=np.concatenate([first.raw, raw]),
+        soft=np.concatenate([first.soft, first.softener.soften(raw)]),
+        guard=np.concatenate([first.guard, features.guard(hard)]),
+        kind=kind,
+        held_out=np.concatenate([first.held_out, np.zeros(len(x), np.bool_)]),
+        uncertainty=uncertainty,
+        provenance=first.provenance | {"rows": _counted(kind)},
     )
 
 
@@ -112,12 +147,16 @@ def synthetic_rows(rows: int, columns: int) -> int:
 def _provenance(
     asker: Asker, center: float, scale: float, kind: NDArray[np.str_], own: TrainingScores | None, seed: int
 ) -> dict[str, Any]:
-    names, counts = np.unique(kind, return_counts=True)
     return {
         "teacher": asker.teacher.recipe(),
         "pointwise": asker.teacher.pointwise,
         "training_scores": "in-sample" if own is None else own.how,
         "softening": {"form": "asinh((raw - center) / scale)", "center": center, "scale": scale},
-        "rows": {str(name): int(count) for name, count in zip(names, counts, strict=True)},
+        "rows": _counted(kind),
         "seed": seed,
     }
+
+
+def _counted(kind: NDArray[np.str_]) -> dict[str, int]:
+    names, counts = np.unique(kind, return_counts=True)
+    return {str(name): int(count) for name, count in zip(names, counts, strict=True)}

@@ -24,6 +24,7 @@ Draw = Callable[["Parents", int, np.random.Generator], Code]
 _LEAST_NEAR, _MOST_NEAR = 0.05, 0.6
 _OTHERS = {"swap": 0.2, "jitter": 0.15, "between": 0.1, "extreme": 0.08, "flip": 0.07}
 _LEAST_BOX, _MOST_BOX = 0.05, 0.15
+_AROUND = ("swap", "jitter", "between", NEAR)  # how rows descend from rows that were made up themselves
 _DISCRETE = 20  # a column with at most so many distinct values is resampled, never jittered
 _NEIGHBOURS = 9
 _AMONG = 2_048  # rows among which the nearest are looked for
@@ -207,15 +208,20 @@ KINDS: dict[str, Draw] = {
 }
 
 
+def continuous_pairs(parents: Parents) -> float:
+    """Share of the pairs of columns of which both are continuous."""
+    code = parents.code
+    columns = sum(part.shape[1] for part in (code.u, code.differs, code.absent, code.category, code.time))
+    return float((np.count_nonzero(~parents.discrete) / max(1, columns)) ** 2)
+
+
 def mix(parents: Parents) -> dict[str, float]:
     """Share of each kind of row.
 
     Near rows keep how continuous columns vary together, so there are as many as pairs of columns are continuous. The rest is for
     kinds that change single values, and where columns have few values, for values that have never met.
     """
-    code = parents.code
-    columns = sum(part.shape[1] for part in (code.u, code.differs, code.absent, code.category, code.time))
-    pairs = (np.count_nonzero(~parents.discrete) / max(1, columns)) ** 2
+    pairs = continuous_pairs(parents)
     near = max(_LEAST_NEAR, _MOST_NEAR * pairs)
     others = _OTHERS | {"box": _MOST_BOX - (_MOST_BOX - _LEAST_BOX) * pairs}
     rest = (1 - near) / sum(others.values())
@@ -233,6 +239,20 @@ def draw(
             codes.append(blank(parents, KINDS[kind](parents, count, rng)))
             names.append(np.full(count, kind))
     return concatenate(codes), np.concatenate(names)
+
+
+def around(
+    parents: Parents,
+    code: Code,
+    weight: NDArray[np.floating],
+    n: int,
+    rng: np.random.Generator,
+    shares: dict[str, float],
+) -> Code:
+    """Draw n rows around rows of `code`, on the scales of `parents`: the more a row weighs, the more descend from it."""
+    chosen = code.take(rng.choice(len(code), size=n, p=weight / weight.sum()))
+    there = replace(parents, code=chosen, f=parents.features.squash(chosen.u))
+    return draw(there, n, rng, {kind: shares[kind] for kind in _AROUND if kind in shares})[0]
 
 
 def concatenate(codes: list[Code]) -> Code:

@@ -20,9 +20,9 @@ from stillwatch.students.prototypes import ROWS_A_POINT, Prototypes
 from stillwatch.training.together import in_turn, together
 
 _FEW = 128  # points, where a thousand know no more
-_SAME = 0.0075  # agreement that a thousand points must add: another seed changes it as much, and few score a row in half the time
-_WORTH = 0.01  # agreement that pays for layers beside the points in every score
-_QUICK = 0.015  # agreement that layers alone may lack, for they score a row several times as quickly
+_SAME = 0.005  # agreement that a thousand points must add: few score a row in half the time
+_WORTH = 0.005  # agreement that pays for layers beside the points in every score
+_QUICK = 0.005  # agreement that layers alone may lack, for they score a row several times as quickly
 _SUMMED = 128  # columns: of more, a sum has too few knots for each
 
 

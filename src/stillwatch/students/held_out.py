@@ -9,6 +9,8 @@ from stillwatch.evaluation.fidelity import spearman, upper_spearman
 from stillwatch.knowledge.knowledge import NEAR, TRAIN, Knowledge
 from stillwatch.students.protocol import Student
 
+_ENOUGH = 200  # real rows that count in full; fewer weigh less, for they tell less
+
 
 def held_out_agreement(student: Student, knowledge: Knowledge) -> float | None:
     """Rank agreement over the upper half of the real rows held out; None where they are too few."""
@@ -20,14 +22,16 @@ def agreement(scores: NDArray[np.float32], knowledge: Knowledge) -> float:
     """What students are compared by: rank agreement of scores of all rows held out, the mean of three.
 
     Over the upper half of the real rows, over the upper half of those near them, and over all rows that the teacher puts above
-    the middle of the real ones. The first is what users see but rests on few rows, the last reaches to where anomalies lie.
+    the middle of the real ones. The first is what users see, but rests on few rows where the table is small: it weighs by their
+    number. The last reaches to where anomalies lie.
     """
     asked, kind = (part[knowledge.held_out] for part in (knowledge.target, knowledge.kind))
     above = asked > np.median(knowledge.target[knowledge.kind == TRAIN])
+    real, near = kind == TRAIN, kind == NEAR
     found = (
-        upper_spearman(scores[kind == TRAIN], asked[kind == TRAIN]),
-        upper_spearman(scores[kind == NEAR], asked[kind == NEAR]),
-        spearman(scores[above], asked[above]) if above.sum() > 1 else None,
+        (min(1.0, real.sum() / (2 * _ENOUGH)), upper_spearman(scores[real], asked[real])),
+        (1.0, upper_spearman(scores[near], asked[near])),
+        (1.0, spearman(scores[above], asked[above]) if above.sum() > 1 else None),
     )
-    told = [value for value in found if value is not None]
-    return float(np.mean(told)) if told else 0.0
+    told = np.array([(weight, value) for weight, value in found if value is not None]).reshape(-1, 2)
+    return float(np.average(told[:, 1], weights=told[:, 0])) if len(told) else 0.0
