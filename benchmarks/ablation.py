@@ -105,7 +105,7 @@ def measure(path: Path, teacher: str, mixes: list[str]) -> Iterator[tuple[str, d
     theirs = asker.ask(x)
     own = training_scores(asker.teacher, features.assemble(before.code), seed=SEED)
     upper = theirs > np.median(before.knowledge.raw[before.knowledge.kind == TRAIN])
-    known: dict[Any, dict[str, Any]] = {}
+    known: dict[tuple[Any, ...], dict[str, Any]] = {}
     for name in mixes:
         mix, second = MIXES[name]
         asked = mix(transfer.parents_of(before.code, features))

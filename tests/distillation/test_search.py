@@ -15,6 +15,7 @@ from stillwatch.graph import Graph
 from stillwatch.knowledge.knowledge import Knowledge
 from stillwatch.students.protocol import Student
 from stillwatch.students.sizes import Choice, least_bytes
+from tests.lessons import lesson
 
 CHOICES = (
     Choice("linear", "s", sw.Linear()),
@@ -39,15 +40,7 @@ def knowledge() -> Knowledge:
     rng = np.random.default_rng(0)
     x = rng.normal(size=(2_500, 4)).astype(np.float32)
     raw = np.linalg.norm(x - np.sign(x[:, :1]), axis=1).astype(np.float64)
-    return Knowledge(
-        x=x,
-        raw=raw,
-        soft=np.arcsinh(raw - np.median(raw)).astype(np.float32),
-        guard=np.zeros(len(x), dtype=np.float32),
-        kind=np.full(len(x), "train"),
-        held_out=np.arange(len(x)) % 5 == 0,
-        provenance={},
-    )
+    return lesson(x, raw, soft=np.arcsinh(raw - np.median(raw)), every=5)
 
 
 @pytest.fixture(scope="module")
@@ -126,15 +119,7 @@ def test_the_least_bytes_are_less_than_the_real_ones(columns: int) -> None:
     rng = np.random.default_rng(0)
     x = rng.normal(size=(3_000, columns)).astype(np.float32)
     asked = np.linalg.norm(x, axis=1).astype(np.float64)
-    seen = Knowledge(
-        x=x,
-        raw=asked,
-        soft=asked.astype(np.float32),
-        guard=np.zeros(len(x), dtype=np.float32),
-        kind=np.full(len(x), "train"),
-        held_out=np.arange(len(x)) % 5 == 0,
-        provenance={},
-    )
+    seen = lesson(x, asked, every=5)
     for student in (
         sw.MLP((16, 16), steps=5, half=True),
         sw.MLP((16,), steps=5),

@@ -20,6 +20,7 @@ from stillwatch.students.protocol import Student
 from stillwatch.students.warm import unfold
 from stillwatch.table.pack import Packer
 from stillwatch.table.schema import infer_schema
+from tests.lessons import lesson
 from tests.tables import mixed_table
 
 
@@ -37,15 +38,7 @@ def new() -> pa.Table:
 def seen() -> Knowledge:
     x = np.random.default_rng(0).normal(size=(1_500, 4)).astype(np.float32)
     raw = np.linalg.norm(x, axis=1).astype(np.float64)
-    return Knowledge(
-        x=x,
-        raw=raw,
-        soft=raw.astype(np.float32),
-        guard=np.zeros(len(x), dtype=np.float32),
-        kind=np.full(len(x), "train"),
-        held_out=np.arange(len(x)) % 10 == 0,
-        provenance={},
-    )
+    return lesson(x, raw)
 
 
 STUDENTS = {

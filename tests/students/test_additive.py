@@ -6,19 +6,7 @@ import numpy as np
 import pytest
 
 import stillwatch as sw
-from stillwatch.knowledge.knowledge import Knowledge
-
-
-def learnt(x: np.ndarray, target: np.ndarray) -> Knowledge:
-    return Knowledge(
-        x=x.astype(np.float32),
-        raw=target,
-        soft=target.astype(np.float32),
-        guard=np.zeros(len(x), dtype=np.float32),
-        kind=np.full(len(x), "train"),
-        held_out=np.arange(len(x)) % 10 == 0,
-        provenance={},
-    )
+from tests.lessons import lesson
 
 
 @pytest.fixture
@@ -30,14 +18,14 @@ def rows(rng: np.random.Generator) -> np.ndarray:
 
 def test_a_sum_of_functions_is_found(rows: np.ndarray) -> None:
     target = np.abs(rows[:, 0]) + rows[:, 1] ** 2 - np.sin(2 * rows[:, 2]) + 0.5 * rows[:, 3]
-    student = sw.Additive(pairs=0).fit(learnt(rows, target), seed=0)
+    student = sw.Additive(pairs=0).fit(lesson(rows, target), seed=0)
     assert np.abs(student.score(rows) - target).max() < 0.1
 
 
 def test_what_a_column_adds_does_not_depend_on_the_others(rows: np.ndarray) -> None:
     target = np.linalg.norm(rows, axis=1)
     for student in (sw.Additive(pairs=0), sw.Linear()):
-        fitted = student.fit(learnt(rows, target), seed=0)
+        fitted = student.fit(lesson(rows, target), seed=0)
         changed = rows.copy()
         changed[:, 1] = 1.5
         alike = np.isclose(rows[:, 1], rows[0, 1], atol=0.5)
@@ -48,7 +36,7 @@ def test_what_a_column_adds_does_not_depend_on_the_others(rows: np.ndarray) -> N
 
 
 def test_the_score_is_the_sum_of_the_curves(rows: np.ndarray) -> None:
-    student = sw.Additive(pairs=0).fit(learnt(rows, np.linalg.norm(rows, axis=1)), seed=0)
+    student = sw.Additive(pairs=0).fit(lesson(rows, np.linalg.norm(rows, axis=1)), seed=0)
     low = np.array([student.curve(j)[0][0] for j in range(4)], np.float32)
     gains = [np.interp(rows[:, j], *student.curve(j)) for j in range(4)]
     total = student.score(low[None])[0] + np.sum(gains, axis=0)
@@ -80,15 +68,15 @@ def test_reasons_are_exact(student: sw.Student) -> None:
 
 def test_a_pair_that_acts_together_is_found(rows: np.ndarray) -> None:
     target = rows[:, 0] * rows[:, 2] + np.abs(rows[:, 1])
-    alone = sw.Additive(pairs=0).fit(learnt(rows, target), seed=0)
-    paired = sw.Additive(pairs=1).fit(learnt(rows, target), seed=0)
+    alone = sw.Additive(pairs=0).fit(lesson(rows, target), seed=0)
+    paired = sw.Additive(pairs=1).fit(lesson(rows, target), seed=0)
     assert (paired.left.tolist(), paired.right.tolist()) == ([0], [2])
     wrong = [float(np.square(student.score(rows) - target).mean()) for student in (alone, paired)]
     assert wrong[1] < 0.1 * wrong[0]
 
 
 def test_it_stands_still_beyond_its_last_knots(rows: np.ndarray) -> None:
-    student = sw.Additive().fit(learnt(rows, np.linalg.norm(rows, axis=1)), seed=0)
+    student = sw.Additive().fit(lesson(rows, np.linalg.norm(rows, axis=1)), seed=0)
     far = rows[:5].copy()
     far[:, 0] = 2.5
     further = far.copy()
@@ -98,7 +86,7 @@ def test_it_stands_still_beyond_its_last_knots(rows: np.ndarray) -> None:
 
 def test_two_values_and_one_column_are_enough() -> None:
     x = np.tile([[0.0], [1.0]], (40, 1)).astype(np.float32)
-    student = sw.Additive().fit(learnt(x, 2 * x[:, 0].astype(np.float64)), seed=0)
+    student = sw.Additive().fit(lesson(x, 2 * x[:, 0].astype(np.float64)), seed=0)
     np.testing.assert_allclose(student.score(x), 2 * x[:, 0], atol=0.2)
 
 
@@ -113,7 +101,7 @@ def test_a_sum_of_raw_scores_is_followed_through_its_link(rows: np.ndarray) -> N
     raw = 2 * np.abs(rows[:, 0]) ** 3 + rows[:, 1] ** 2 + rows[:, 3] - 4
     soft = np.arcsinh(raw)
     linked, plain = (
-        sw.Additive(pairs=0, link=link).fit(learnt(rows, soft), seed=0) for link in (True, False)
+        sw.Additive(pairs=0, link=link).fit(lesson(rows, soft), seed=0) for link in (True, False)
     )
     assert np.abs(linked.score(rows) - soft).mean() < 0.2 * np.abs(plain.score(rows) - soft).mean()
 
@@ -124,13 +112,13 @@ def test_a_jump_where_the_training_rows_end_is_followed() -> None:
     beyond = x[:2_000] - [[0.5, 0.0]] * rng.uniform(0.1, 1, size=(2_000, 1))
     both = np.concatenate([x, beyond])
     target = 4.0 * (both[:, 0] < 0) + both[:, 1]
-    made = learnt(both, target)
+    made = lesson(both, target)
     kind = np.where(np.arange(len(both)) < len(x), "train", "jitter")
     student = sw.Additive(pairs=0).fit(replace(made, kind=kind), seed=0)
     assert np.abs(student.score(both.astype(np.float32)) - target).mean() < 0.05
 
 
 def test_few_knots_are_spread_evenly(rows: np.ndarray) -> None:
-    student = sw.Additive(knots=3, pairs=0).fit(learnt(rows, rows[:, 0].astype(np.float64)), seed=0)
+    student = sw.Additive(knots=3, pairs=0).fit(lesson(rows, rows[:, 0].astype(np.float64)), seed=0)
     assert student.ramps.start.shape == (3, 3)
     np.testing.assert_allclose(student.score(rows), rows[:, 0], atol=0.1)

@@ -15,6 +15,7 @@ from stillwatch.knowledge.knowledge import NEAR, Knowledge
 from stillwatch.students.auto import Auto
 from stillwatch.students.blend import Blend
 from stillwatch.students.held_out import agreement
+from tests.lessons import lesson
 
 ROWS = 4_000
 
@@ -30,15 +31,8 @@ def knowledge() -> Knowledge:
     """The first column is what the teacher says; the others tell nothing of it."""
     rng = np.random.default_rng(0)
     x = rng.normal(size=(ROWS, 3)).astype(np.float32)
-    return Knowledge(
-        x=x,
-        raw=x[:, 0].astype(np.float64),
-        soft=x[:, 0].copy(),
-        guard=np.zeros(ROWS, dtype=np.float32),
-        kind=np.where(np.arange(ROWS) % 2, "train", NEAR),
-        held_out=np.arange(ROWS) % 5 == 0,
-        provenance={},
-    )
+    made = lesson(x, x[:, 0].astype(np.float64), every=5)
+    return replace(made, kind=np.where(np.arange(ROWS) % 2, "train", NEAR))
 
 
 class Fixed:

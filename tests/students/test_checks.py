@@ -13,6 +13,7 @@ from stillwatch.artifact.parity import open_session
 from stillwatch.graph import Graph
 from stillwatch.knowledge.knowledge import Knowledge
 from stillwatch.students.protocol import Student
+from tests.lessons import lesson
 
 STUDENTS: dict[str, Callable[[], Student]] = {
     "mlp": lambda: sw.MLP(hidden=(16, 16), steps=150),
@@ -33,16 +34,7 @@ def knowledge() -> Knowledge:
     rng = np.random.default_rng(0)
     x = rng.normal(size=(1_500, 5)).astype(np.float32)
     raw = np.linalg.norm(x, axis=1).astype(np.float64)
-    soft = np.arcsinh(raw - np.median(raw)).astype(np.float32)
-    return Knowledge(
-        x=x,
-        raw=raw,
-        soft=soft,
-        guard=np.zeros(len(x), dtype=np.float32),
-        kind=np.full(len(x), "train"),
-        held_out=np.arange(len(x)) % 10 == 0,
-        provenance={},
-    )
+    return lesson(x, raw, soft=np.arcsinh(raw - np.median(raw)))
 
 
 @pytest.mark.parametrize("name", STUDENTS)

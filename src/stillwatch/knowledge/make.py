@@ -20,7 +20,7 @@ LEAST_SYNTHETIC, MOST_SYNTHETIC = 10_000, 90_000
 HELD_OUT = 0.1
 AGAIN = (
     1 / 3
-)  # of the synthetic rows to learn from, where all columns are continuous: those of the second round (decision 14)
+)  # of the synthetic rows to learn from: the second round, where all columns are continuous (decision 14)
 
 Scout = Callable[[Knowledge], NDArray[np.float32]]
 """(n,) scores of the knowledge's rows, by a student that is quick to learn from them or that was trained before."""
@@ -69,8 +69,8 @@ def make_knowledge(
 
     wanted = round(asked * synthetic_rows(min(len(code), MOST_TRAINING_ROWS), train.width))
     # By all rows: among the few that are held out every column may look discrete.
-    parents = transfer.parents_of(train, features)
-    shares, pairs = mix(parents), transfer.continuous_pairs(parents)
+    all_rows = transfer.parents_of(train, features)
+    shares, pairs = mix(all_rows), transfer.continuous_pairs(all_rows)
     to_check = round(HELD_OUT * wanted)
     again = 0 if scout is None else round(AGAIN * pairs * (wanted - to_check))
     parents, unseen = (

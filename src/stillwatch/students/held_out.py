@@ -9,7 +9,7 @@ from stillwatch.evaluation.fidelity import spearman, upper_spearman
 from stillwatch.knowledge.knowledge import NEAR, TRAIN, Knowledge
 from stillwatch.students.protocol import Student
 
-_ENOUGH = 200  # real rows that count in full; fewer weigh less, for they tell less
+_ENOUGH = 200  # real rows in the upper half that count in full; fewer weigh less, for they tell less
 
 
 def held_out_agreement(student: Student, knowledge: Knowledge) -> float | None:
