@@ -88,30 +88,32 @@ class Prototypes:
         from stillwatch.students.lesson import Lesson, default_steps, dense_layers, fold, stack
         from stillwatch.students.points import Points, main_axes, starting_places
         from stillwatch.students.warm import WARM, unfold
+        from stillwatch.training.loop import one_thread
 
         lesson = Lesson(knowledge, seed=seed)
-        train, steps = torch.from_numpy(lesson.kind == TRAIN), self.steps
-        if self.warm:
-            axes = torch.from_numpy(self.axes * lesson.spread[:, None])
-            places = torch.from_numpy(self.places - lesson.shift @ self.axes)
-        else:
-            axes = main_axes(lesson.x[train], torch.from_numpy(lesson.spread), MOST_AXES)
-            widths = (self.nearest + lesson.x.shape[1], *self.hidden, 1)
-            others = axes.numel() + sum(a * b for a, b in pairwise(widths))
-            count = self.points or _default_points(len(lesson), axes.shape[0], axes.shape[1], others)
-            places = starting_places(lesson.x @ axes, train, count, np.random.default_rng(seed))
-        nearest = min(self.nearest, len(places))
-        layers = dense_layers((nearest + lesson.x.shape[1], *self.hidden, 1), seed=seed)
-        network = Points(places, axes, lesson.x[train], nearest, stack(layers))
-        shift, spread = (
-            np.concatenate([learnt.numpy(), plain])
-            for learnt, plain in ((network.centre, lesson.shift), (network.scale, lesson.spread))
-        )
-        if self.warm:
-            network.blur = self.blur
-            unfold(layers, self.layers, shift, spread, lesson.middle, lesson.height)
-            steps, self.warm = round(WARM * (steps or default_steps(len(lesson)))), False
-        self.history = lesson.teach(network, steps=steps, progress=progress)
+        with one_thread():  # where points start, too: on more threads sums are rounded in another order
+            train, steps = torch.from_numpy(lesson.kind == TRAIN), self.steps
+            if self.warm:
+                axes = torch.from_numpy(self.axes * lesson.spread[:, None])
+                places = torch.from_numpy(self.places - lesson.shift @ self.axes)
+            else:
+                axes = main_axes(lesson.x[train], torch.from_numpy(lesson.spread), MOST_AXES)
+                widths = (self.nearest + lesson.x.shape[1], *self.hidden, 1)
+                others = axes.numel() + sum(a * b for a, b in pairwise(widths))
+                count = self.points or _default_points(len(lesson), axes.shape[0], axes.shape[1], others)
+                places = starting_places(lesson.x @ axes, train, count, np.random.default_rng(seed))
+            nearest = min(self.nearest, len(places))
+            layers = dense_layers((nearest + lesson.x.shape[1], *self.hidden, 1), seed=seed)
+            network = Points(places, axes, lesson.x[train], nearest, stack(layers))
+            shift, spread = (
+                np.concatenate([learnt.numpy(), plain])
+                for learnt, plain in ((network.centre, lesson.shift), (network.scale, lesson.spread))
+            )
+            if self.warm:
+                network.blur = self.blur
+                unfold(layers, self.layers, shift, spread, lesson.middle, lesson.height)
+                steps, self.warm = round(WARM * (steps or default_steps(len(lesson)))), False
+            self.history = lesson.teach(network, steps=steps, progress=progress)
 
         weight = network.weight.detach().exp().double().numpy()
         self.axes = (network.axes.detach().double().numpy() / lesson.spread[:, None] * weight).astype(
