@@ -38,9 +38,7 @@ class Tiny(sw.MLP):
 
 def quick(**options: Any) -> DistilledDetector:
     """A teacher and a student that take no time."""
-    return DistilledDetector(
-        **{"teacher": "knn", "student": Tiny(), "alert_rate": 0.1} | options
-    )
+    return DistilledDetector(**{"teacher": "knn", "student": Tiny(), "alert_rate": 0.1} | options)
 
 
 @pytest.fixture
