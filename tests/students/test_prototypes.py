@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 import stillwatch as sw
 from stillwatch.artifact.parity import disagreement, open_session
 from stillwatch.graph import Graph
+from stillwatch.training.loop import one_thread
 from tests.lessons import lesson
 
 WIDTH = 8
@@ -57,20 +57,13 @@ def test_points_are_chosen_in_a_precision_that_tells_them_apart(
     assert disagreement(made.score(rows), together) < 1e-5
 
 
-@pytest.fixture
-def threads() -> Iterator[None]:
-    before = torch.get_num_threads()
-    yield
-    torch.set_num_threads(before)
-
-
-@pytest.mark.usefixtures("threads")
 def test_the_number_of_threads_changes_nothing() -> None:
     """Sixty columns are measured along their main axes, and those are sums over all rows."""
     x = np.exp(np.random.default_rng(0).normal(size=(6_000, 60)))
     knowledge, scores = lesson(x, np.log(x).sum(axis=1)), []
-    for number in (1, 2, 3):
-        torch.set_num_threads(number)
-        scores.append(sw.Prototypes(points=64, steps=5).fit(knowledge, seed=0).score(knowledge.x))
+    with one_thread():  # hands back what was set before
+        for number in (1, 2, 3):
+            torch.set_num_threads(number)
+            scores.append(sw.Prototypes(points=64, steps=5).fit(knowledge, seed=0).score(knowledge.x))
     assert np.array_equal(scores[0], scores[1])
     assert np.array_equal(scores[0], scores[2])
