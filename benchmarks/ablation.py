@@ -31,7 +31,8 @@ from protocol import (
     table,
 )
 
-from stillwatch.distillation.fit import Prepared, prepare, scout
+from stillwatch.distillation.fit import Prepared, prepare
+from stillwatch.distillation.scout import scout
 from stillwatch.distillation.split import make_split
 from stillwatch.evaluation.fidelity import spearman
 from stillwatch.knowledge import transfer
@@ -66,7 +67,7 @@ def without(kind: str) -> Mix:
     return lambda parents: {k: share for k, share in transfer.mix(parents).items() if k != kind}
 
 
-SCOUT = partial(scout, None, SEED)
+SCOUT = partial(scout, seed=SEED)
 MIXES: dict[str, tuple[Mix, Scout | None]] = {
     "default": (transfer.mix, SCOUT),
     **{f"near {share}": (fixed(share), None) for share in NEAR_SHARES},

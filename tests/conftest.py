@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,27 @@ import pyarrow as pa
 import pytest
 
 import stillwatch as sw
+from stillwatch.knowledge import make
 from tests.tables import mixed_table
+
+MOST_SYNTHETIC = make.MOST_SYNTHETIC
+
+
+@pytest.fixture(scope="session", autouse=True)
+def few_questions() -> Iterator[None]:
+    """A teacher is asked about as many rows of every table as of a tiny one: most tests are of what happens, not of how well.
+
+    `user_sized` takes that back; the installed program, in a process of its own, knows nothing of it.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(make, "MOST_SYNTHETIC", make.LEAST_SYNTHETIC)
+        yield
+
+
+@pytest.fixture
+def user_sized(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many questions as a user's table gets."""
+    monkeypatch.setattr(make, "MOST_SYNTHETIC", MOST_SYNTHETIC)
 
 
 @pytest.fixture

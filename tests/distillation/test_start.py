@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
 import stillwatch as sw
-from stillwatch.distillation.fit import scout
+from stillwatch.distillation.scout import scout
 from stillwatch.distillation.start import begin
 from stillwatch.features.pipeline import fit_features
 from stillwatch.features.state import features_of, state_of
 from stillwatch.knowledge.knowledge import Knowledge
 from stillwatch.students.lesson import dense_layers, fold
-from stillwatch.students.protocol import Student
 from stillwatch.students.warm import unfold
 from stillwatch.table.pack import Packer
 from stillwatch.table.schema import infer_schema
@@ -112,17 +111,23 @@ def test_training_goes_on_from_where_it_stood(family: str, seen: Knowledge) -> N
     assert not student.warm  # once
 
 
-def test_the_earlier_student_says_where_to_ask_again(seen: Knowledge) -> None:
-    class Earlier:
-        warm = True
+def test_the_earlier_student_says_where_to_ask_again(
+    first: sw.Distillation, new: pa.Table, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where it can go on learning; one that is solved anew each time cannot, so a scout does."""
+    asked: list[str] = []
 
-        def score(self, x: Any) -> Any:
-            return x[:, 0]
+    def watched(knowledge: Knowledge, *, seed: int) -> Any:
+        asked.append("scout")
+        return scout(knowledge, seed=seed)
 
-    cold = Earlier()
-    cold.warm = False
-    np.testing.assert_array_equal(scout(cast(Student, Earlier()), 0, seen), seen.x[:, 0])
-    assert np.abs(scout(cast(Student, cold), 0, seen) - seen.x[:, 0]).max() > 0.1
+    monkeypatch.setattr("stillwatch.distillation.fit.scout", watched)
+    sw.distill(new, teacher="isolation_forest", start=first)
+    assert not asked
+    solved = sw.distill(new, teacher="isolation_forest", student="linear")
+    assert asked.pop()
+    sw.distill(new, teacher="isolation_forest", start=solved)
+    assert asked
 
 
 class TestAgain:

@@ -29,6 +29,7 @@ class Counting:
         return np.abs(x).sum(axis=1)
 
 
+@pytest.mark.usefixtures("user_sized")
 def test_a_rerun_does_not_ask_the_teacher_again(tmp_path: Path, rng: np.random.Generator) -> None:
     x = rng.normal(size=(2_200, 4))
     scores = []
@@ -52,6 +53,7 @@ def named(counting: Counting) -> Any:
     return distance
 
 
+@pytest.mark.usefixtures("user_sized")
 def test_a_teacher_that_fails_late_keeps_what_it_said(tmp_path: Path, rng: np.random.Generator) -> None:
     x = rng.normal(size=(2_200, 4))
     broken = Counting(fail_after=15_000)

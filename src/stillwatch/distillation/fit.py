@@ -13,17 +13,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stillwatch.distillation.cost import latencies
+from stillwatch.distillation.scout import scout
 from stillwatch.distillation.search import Capacity, Exam, Search, search
 from stillwatch.distillation.start import Start
 from stillwatch.features.pipeline import Code, Features, fit_features
 from stillwatch.graph import Graph
 from stillwatch.knowledge.extract import Asker, Map
 from stillwatch.knowledge.knowledge import Knowledge
-from stillwatch.knowledge.make import make_knowledge
+from stillwatch.knowledge.make import Scout, make_knowledge
 from stillwatch.knowledge.transfer import parents_of
 from stillwatch.knowledge.unseen import differences
 from stillwatch.students.protocol import Learner, Student
-from stillwatch.students.prototypes import Prototypes
 from stillwatch.table.pack import Rows
 from stillwatch.table.schema import Schema
 from stillwatch.teachers.fit import fit_teacher
@@ -33,7 +33,6 @@ from stillwatch.teachers.protocol import Teacher
 
 Progress = Callable[[str, int, int], None]
 _WARM_SHARE = 0.4  # of the usual rows, for a student that has seen such rows before
-_SCOUT_POINTS, _SCOUT_STEPS = 128, 400
 _EXAMINED = 4_000  # unseen rows on which students are compared
 
 
@@ -141,17 +140,18 @@ def prepare(
         seed=seed,
         softener=None if start is None else start.softener,
         asked=asked,
-        scout=partial(scout, None if start is None else start.student, seed),
+        scout=_scout(start, seed),
     )
     seconds["ask teacher"] = perf_counter() - began
     return Prepared(rows, schema, features, code, asker, knowledge, seconds)
 
 
-def scout(earlier: Student | None, seed: int, knowledge: Knowledge) -> NDArray[np.float32]:
-    """Scores by a small student that learns in seconds, or by an earlier one that goes on."""
-    if earlier is None or not getattr(earlier, "warm", False):
-        earlier = Prototypes(_SCOUT_POINTS, steps=_SCOUT_STEPS).fit(knowledge, seed=seed)
-    return earlier.score(knowledge.x)
+def _scout(start: Start | None, seed: int) -> Scout:
+    """What says where to ask again: a student to go on from, or one that is solved in a second."""
+    earlier = None if start is None else start.student
+    if earlier is not None and getattr(earlier, "warm", False):
+        return lambda knowledge: earlier.score(knowledge.x)
+    return partial(scout, seed=seed)
 
 
 def train(
