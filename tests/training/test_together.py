@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from threading import Event
 
 import pytest
+import torch
 
+from stillwatch.training.loop import one_thread
 from stillwatch.training.together import Progress, in_turn, together
 
 PATIENCE = 20  # seconds that nothing here comes near
@@ -34,6 +37,28 @@ def test_one_that_stops_early_is_not_behind() -> None:
     heard: list[tuple[int, int, float]] = []
     together([early, late], lambda *now: heard.append(now))
     assert heard[-1] == (9, 9, 0.5)
+
+
+def test_jobs_that_end_in_another_order_leave_the_threads_as_they_were() -> None:
+    started, second_began, ended = Event(), Event(), Event()
+
+    def first(*, progress: Progress) -> None:
+        with one_thread():
+            started.set()
+            assert second_began.wait(PATIENCE)
+        ended.set()
+
+    def second(*, progress: Progress) -> None:
+        assert started.wait(PATIENCE)
+        with one_thread():
+            second_began.set()
+            assert ended.wait(PATIENCE)
+
+    with one_thread():  # hands back what was set before
+        torch.set_num_threads(3)
+        together([first, second])
+        with ThreadPoolExecutor(1) as pool:
+            assert pool.submit(torch.get_num_threads).result() == torch.get_num_threads() == 3
 
 
 def test_no_jobs_give_no_results() -> None:

@@ -18,9 +18,8 @@ from stillwatch.teachers.out_of_fold import TrainingScores
 MOST_TRAINING_ROWS = 20_000
 LEAST_SYNTHETIC, MOST_SYNTHETIC = 10_000, 90_000
 HELD_OUT = 0.1
-AGAIN = (
-    1 / 3
-)  # of the synthetic rows to learn from: the second round, where all columns are continuous (decision 14)
+# Share of the synthetic rows to learn from that the second round has where all columns are continuous (decision 14).
+AGAIN = 1 / 3
 
 Scout = Callable[[Knowledge], NDArray[np.float32]]
 """(n,) scores of the knowledge's rows, by a student that is quick to learn from them or that was trained before."""

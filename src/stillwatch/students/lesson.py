@@ -14,7 +14,7 @@ from stillwatch.evaluation.fidelity import spearman
 from stillwatch.knowledge.knowledge import Knowledge
 from stillwatch.students.dense import Layers
 from stillwatch.students.protocol import Progress
-from stillwatch.training.loop import one_thread, train
+from stillwatch.training.loop import train
 
 _BATCH = 512
 
@@ -56,16 +56,15 @@ class Lesson:
     ) -> tuple[tuple[int, float], ...]:
         """Train a network of (n, d) to (n, 1); return (step, rank agreement on held-out rows) as it went."""
         steps = steps or default_steps(len(self))
-        with one_thread():
-            checks = train(
-                network,
-                self._batches(),
-                _loss,
-                self._validate,
-                steps=steps,
-                learning_rate=_learning_rate(steps),
-                progress=progress,
-            )
+        checks = train(
+            network,
+            self._batches(),
+            _loss,
+            self._validate,
+            steps=steps,
+            learning_rate=_learning_rate(steps),
+            progress=progress,
+        )
         return tuple((check.step, check.value) for check in checks)
 
     def _validate(self, network: nn.Module) -> float:

@@ -53,6 +53,7 @@ class MLP:
         """Train on the rows that are not held out; see `Student.fit`."""
         from stillwatch.students.lesson import Lesson, default_steps, dense_layers, fold, stack
         from stillwatch.students.warm import WARM, unfold
+        from stillwatch.training.loop import one_thread
 
         lesson = Lesson(knowledge, seed=seed)
         steps = self.steps
@@ -62,7 +63,8 @@ class MLP:
         if self.warm:
             unfold(layers, self.layers, lesson.shift, lesson.spread, lesson.middle, lesson.height)
             steps, self.warm = round(WARM * (steps or default_steps(len(lesson)))), False
-        self.history = lesson.teach(stack(layers), steps=steps, progress=progress)
+        with one_thread():
+            self.history = lesson.teach(stack(layers), steps=steps, progress=progress)
         self.layers = fold(layers, lesson.shift, lesson.spread, lesson.middle, lesson.height)
         if self.half:
             self.layers = rounded_layers(self.layers)

@@ -32,6 +32,8 @@ def together(jobs: Sequence[Callable[..., Result]], progress: Progress | None = 
     Exception
         what a job, or `progress`, raised first; the others then end at their next call of `progress`.
     """
+    from stillwatch.training.loop import one_thread
+
     stop = Event()
     said: list[tuple[int, int, float]] = [(0, 1, 0.0) for _ in jobs]
 
@@ -46,7 +48,8 @@ def together(jobs: Sequence[Callable[..., Result]], progress: Progress | None = 
         said[number] = steps, steps, best  # one that stopped early is not behind
         return result
 
-    with ThreadPoolExecutor(max(1, len(jobs))) as pool:
+    # Jobs that took the threads one by one, and gave them back in another order, would leave one to later threads.
+    with one_thread(), ThreadPoolExecutor(max(1, len(jobs))) as pool:
         try:
             running = [pool.submit(run, number) for number in range(len(jobs))]
             told = (0, 1, 0.0)
