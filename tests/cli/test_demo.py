@@ -10,8 +10,11 @@ from tests.cli.conftest import Run, assert_one_message, json_lines, names
 
 
 @pytest.mark.slow
-def test_the_demo_shows_that_it_works_and_leaves_a_model(stillwatch: Run, tmp_path: Path) -> None:
-    done = stillwatch("demo", "-o", "some where", "--json")
+def test_the_demo_shows_that_it_works_and_leaves_a_model(
+    invoke: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = invoke("demo", "-o", "some where", "--json")
     assert done.code == 0, done.err
     lines = json.loads(done.out)
     assert {line["data"] for line in lines} == {"tumours", "digits"}

@@ -14,7 +14,8 @@ import stillwatch as sw
 from stillwatch.artifact.manifest import CARD, DIGEST, FILES, MANIFEST, MODEL
 from tests.cli.conftest import PROGRAM, Done, Run, assert_one_message, json_lines, names
 
-QUICK = ("--teacher", "knn")
+DEFAULT = ("--teacher", "knn")
+QUICK = (*DEFAULT, "--student", "linear")
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +23,7 @@ def distilled(csv: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Done
     """One run of the program, whose output several tests look at."""
     folder = tmp_path_factory.mktemp("distilled")
     done = subprocess.run(
-        [PROGRAM, "distill", csv, "--label", "fraud", "--key", "payment id", *QUICK, "-o", "a/b/my model", "--json"],
+        [PROGRAM, "distill", csv, "--label", "fraud", "--key", "payment id", *DEFAULT, "-o", "a/b/my model", "--json"],
         cwd=folder, env={**os.environ, "PYTHONHASHSEED": "1"}, capture_output=True, text=True, check=False,
     )  # fmt: skip
     return Done(done.returncode, done.stdout, done.stderr), folder
@@ -58,7 +59,7 @@ def test_another_process_and_place_give_the_same_model(
     distilled: tuple[Done, Path], csv: Path, stillwatch: Run, tmp_path: Path
 ) -> None:
     """Python's hash seed differs: no order of a set may decide anything."""
-    options = ("--label", "fraud", "--key", "payment id", *QUICK)
+    options = ("--label", "fraud", "--key", "payment id", *DEFAULT)
     done = stillwatch("distill", csv, *options, "-o", "again", env={"PYTHONHASHSEED": "2"})
     first = distilled[1] / "a/b/my model"
     for name in (MANIFEST, MODEL, CARD):
@@ -171,7 +172,7 @@ def test_decimal_commas_and_missing_tokens_of_the_users_own(invoke: Run, tmp_pat
 def test_an_interrupt_is_code_130_and_leaves_nothing(csv: Path, tmp_path: Path) -> None:
     """Where a terminal would send it: in the middle of the work, to the program's process."""
     with subprocess.Popen(
-        [PROGRAM, "distill", csv, *QUICK, "-o", "a/model"], cwd=tmp_path, stdout=-1, stderr=-1, text=True
+        [PROGRAM, "distill", csv, *DEFAULT, "-o", "a/model"], cwd=tmp_path, stdout=-1, stderr=-1, text=True
     ) as process:
         assert process.stderr is not None
         assert process.stdout is not None
@@ -201,7 +202,7 @@ def test_confirmations_teach_the_next_model(
     scores = pacsv.read_csv("scores.csv")
     known = [1 if i < 8 else 0 if i < 12 else None for i in range(scores.num_rows)]
     pacsv.write_csv(scores.append_column("known", pa.array(known)), "checked.csv")
-    arguments = ("distill", csv, "--label", "fraud", "--teacher", "knn", "--feedback", "checked.csv")
+    arguments = ("distill", csv, "--label", "fraud", *QUICK, "--feedback", "checked.csv")
     done = invoke(*arguments, "--key", "payment id", "-o", "m")
     assert done.code == 0, done.err
     assert sw.load("m").manifest.schema.known == "known"

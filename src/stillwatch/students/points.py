@@ -83,8 +83,9 @@ def main_axes(rows: Tensor, scale: Tensor, most: int) -> Tensor:
     if len(scale) <= most:
         return torch.diag(scale)
     centred = rows[:_SETTLED] * scale
-    _, directions = torch.linalg.eigh(centred.T.cov())
-    main: Tensor = scale[:, None] * directions[:, -most:].flip(1)
+    # In double precision: where rows are fewer than columns, single gave axes that were not finite.
+    _, directions = torch.linalg.eigh(centred.T.cov().double())
+    main: Tensor = scale[:, None] * directions[:, -most:].flip(1).to(rows.dtype)
     return main
 
 
