@@ -28,7 +28,7 @@ NUMBERS = list(re.finditer(rb"(?<=[ \[:])-?[0-9][0-9.e+-]*(?=[,\n])", WHOLE[MANI
 ODD = [b"0", b"-1", b"1", b"2.5", b"null", b"9" * 20, b"-" + b"9" * 20, b"9" * 400, b"1e308", b"-1e308", b"1e-320",
        b"4294967296", b"9223372036854775807", b"-9223372036854775808", b"9223372036854775808"]  # fmt: skip
 QUICK = settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
-LONG = settings(max_examples=2_000, deadline=None, suppress_health_check=list(HealthCheck))
+LONG = settings(max_examples=600, deadline=None, suppress_health_check=list(HealthCheck))
 
 
 @pytest.fixture(scope="module")

@@ -104,9 +104,8 @@ def test_a_disk_that_fills_keeps_the_old_scores(
 @pytest.mark.slow
 def test_a_full_disk_leaves_no_model(tmp_path: Path) -> None:
     pacsv.write_csv(mixed_table(100), tmp_path / "t.csv")
-    done = run(
-        "distill", "t.csv", "--teacher", "knn", "-o", "a/model", cwd=tmp_path, before=small_disk(20_000)
-    )
+    arguments = ("distill", "t.csv", "--teacher", "knn", "--student", "mlp", "-o", "a/model")
+    done = run(*arguments, cwd=tmp_path, before=small_disk(20_000))
     assert_one_error(done, "cannot be written: File too large")
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == [tmp_path / "t.csv"]
 
@@ -212,7 +211,7 @@ def csv(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_distillation_that_dies_leaves_no_model_and_can_be_run_again(
     csv: Path, tmp_path: Path, signal_: signal.Signals, step: str
 ) -> None:
-    arguments = ["distill", csv, "--teacher", "knn", "-o", "model", "--cache", "cache"]
+    arguments = ["distill", csv, "--teacher", "knn", "--student", "mlp", "-o", "model", "--cache", "cache"]
     with subprocess.Popen([PROGRAM, *arguments], cwd=tmp_path, stdout=-1, stderr=-1, text=True) as process:
         assert process.stderr is not None
         for line in process.stderr:

@@ -179,7 +179,7 @@ def test_the_machine_makes_no_difference(tmp_path: Path) -> None:
     ):
         env = {"PATH": os.environ["PATH"], "TZ": zone, "LC_ALL": language, "HOME": str(home)}
         for words in (
-            ["distill", "t.csv", "--teacher", "knn", "-o", f"model{i}"],
+            ["distill", "t.csv", "--teacher", "knn", "--student", "mlp", "-o", f"model{i}"],
             ["score", f"model{i}", "t.csv", "-o", f"scores{i}.csv"],
         ):
             done = subprocess.run([PROGRAM, *words], cwd=tmp_path, env=env, capture_output=True, check=False)
@@ -311,6 +311,8 @@ def test_ugly_tables_go_the_whole_way(ugly: tuple[Path, str, dict[str, str]]) ->
         "normal",
         "--teacher",
         "knn",
+        "--student",
+        "linear",
         "-o",
         "model",
     )
