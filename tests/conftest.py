@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -15,21 +16,29 @@ from tests.tables import mixed_table
 MOST_SYNTHETIC = make.MOST_SYNTHETIC
 
 
+@contextmanager
+def asked_about(rows: int) -> Iterator[None]:
+    """No teacher is asked about more made rows than these."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(make, "MOST_SYNTHETIC", rows)
+        yield
+
+
 @pytest.fixture(scope="session", autouse=True)
 def few_questions() -> Iterator[None]:
-    """A teacher is asked about as many rows of every table as of a tiny one: most tests are of what happens, not of how well.
+    """As many questions about every table as about a tiny one: most tests are of what happens, not of how well.
 
     `user_sized` takes that back; the installed program, in a process of its own, knows nothing of it.
     """
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(make, "MOST_SYNTHETIC", make.LEAST_SYNTHETIC)
+    with asked_about(make.LEAST_SYNTHETIC):
         yield
 
 
 @pytest.fixture
-def user_sized(monkeypatch: pytest.MonkeyPatch) -> None:
+def user_sized() -> Iterator[None]:
     """As many questions as a user's table gets."""
-    monkeypatch.setattr(make, "MOST_SYNTHETIC", MOST_SYNTHETIC)
+    with asked_about(MOST_SYNTHETIC):
+        yield
 
 
 @pytest.fixture
@@ -45,7 +54,8 @@ def table() -> pa.Table:
 @pytest.fixture(scope="session")
 def distilled(table: pa.Table) -> sw.Distillation:
     """One distillation of a mixed table, shared by the tests that look at its parts."""
-    return sw.distill(table, label="fraud", teacher="knn", student=sw.MLP(hidden=(32, 32), steps=300))
+    with asked_about(MOST_SYNTHETIC):
+        return sw.distill(table, label="fraud", teacher="knn", student=sw.MLP(hidden=(32, 32), steps=300))
 
 
 @pytest.fixture(scope="session")
