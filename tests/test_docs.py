@@ -15,6 +15,7 @@ import typer.main
 
 from stillwatch.artifact.manifest import FILES
 from stillwatch.cli.main import app
+from tests.quick import QUICK, quick_program
 from tests.tables import mixed_table
 
 ROOT = Path(__file__).parents[1]
@@ -36,7 +37,7 @@ def test_there_is_something_to_run() -> None:
 
 @pytest.mark.slow
 def test_the_python_blocks_run_in_order_and_print_what_they_say(tmp_path: Path) -> None:
-    script = "\n".join([*BLOCKS, AFTER])
+    script = "\n".join([QUICK, *BLOCKS, AFTER])
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False
     )  # fmt: skip
@@ -55,9 +56,10 @@ def test_the_commands_run_in_order_on_the_files_that_they_name(tmp_path: Path) -
     table = table.append_column("payment_id", pa.array([f"p{i}" for i in range(len(table))]))
     for name in ("payments.csv", "new.csv", "labelled.csv"):
         pacsv.write_csv(table, tmp_path / name)
+    program = quick_program(tmp_path / "bin")
     for command in COMMANDS:
         done = subprocess.run(
-            [Path(sys.executable).with_name(command[0]), *command[1:]],
+            [program, *command[1:]],
             cwd=tmp_path, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
         )  # fmt: skip
         assert done.returncode == 0, f"{command}\n{done.stderr}"

@@ -15,6 +15,7 @@ import pytest
 import typer.main
 
 from stillwatch.cli.main import app
+from tests.quick import QUICK, quick_program
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -28,11 +29,6 @@ PAGES = [
 OLDER = {"drift": slice(0, 1), "stream": slice(0, 3), "scale": slice(0, 1)}
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
-# The pages show the defaults; here a student trains for seconds, not for a minute, and its teacher is asked less.
-QUICK = """
-import stillwatch.knowledge.make as make, stillwatch.students.lesson as lesson
-make.MOST_SYNTHETIC, lesson.default_steps = 3_000, lambda rows: 60
-"""
 SHELL = """
 def run_shell(text):
     import subprocess
@@ -72,11 +68,7 @@ def test_every_block_is_run_or_says_that_it_is_output() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_the_page_runs_from_top_to_bottom(page: Path, tmp_path: Path) -> None:
-    commands = tmp_path / "bin"
-    commands.mkdir()
-    quick = commands / "stillwatch"
-    quick.write_text(f"#!{sys.executable}\n{QUICK}\nfrom stillwatch.cli.main import run\nrun()\n")
-    quick.chmod(0o755)
+    commands = quick_program(tmp_path / "bin").parent
     script = [QUICK, SHELL]
     for language, text in blocks(page):
         if language != "text":

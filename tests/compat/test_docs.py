@@ -15,15 +15,15 @@ import stillwatch as sw
 from stillwatch.artifact.manifest import FILES
 from tests.cli.conftest import PROGRAM
 from tests.export.compiled import FLAGS, needs_gcc
+from tests.quick import QUICK
 
 DOCS = Path(__file__).parents[2] / "docs"
 
 
 @pytest.mark.slow
 def test_the_python_runs(tmp_path: Path) -> None:
-    script = "\n".join(
-        re.findall(r"^```python\n(.*?)^```", (DOCS / "fitting-in.md").read_text(), re.M | re.S)
-    )
+    shown = re.findall(r"^```python\n(.*?)^```", (DOCS / "fitting-in.md").read_text(), re.M | re.S)
+    script = "\n".join([QUICK, *shown])
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", script],
         cwd=tmp_path,
