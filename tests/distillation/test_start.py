@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
 import stillwatch as sw
+from stillwatch.distillation.fit import scout_of
 from stillwatch.distillation.scout import scout
-from stillwatch.distillation.start import begin
+from stillwatch.distillation.start import Start, begin
 from stillwatch.features.pipeline import fit_features
 from stillwatch.features.state import features_of, state_of
 from stillwatch.knowledge.knowledge import Knowledge
@@ -111,30 +113,27 @@ def test_training_goes_on_from_where_it_stood(family: str, seen: Knowledge) -> N
     assert not student.warm  # once
 
 
-def test_the_earlier_student_says_where_to_ask_again(
-    first: sw.Distillation, new: pa.Table, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Where it can go on learning; one that is solved anew each time cannot, so a scout does."""
-    asked: list[str] = []
+def test_the_earlier_student_says_where_to_ask_again(seen: Knowledge) -> None:
+    class Earlier:
+        warm = True
 
-    def watched(knowledge: Knowledge, *, seed: int) -> Any:
-        asked.append("scout")
-        return scout(knowledge, seed=seed)
+        def score(self, x: Any) -> Any:
+            return x[:, 0]
 
-    monkeypatch.setattr("stillwatch.distillation.fit.scout", watched)
-    sw.distill(new, teacher="isolation_forest", start=first)
-    assert not asked
-    solved = sw.distill(new, teacher="isolation_forest", student="linear")
-    assert asked.pop()
-    sw.distill(new, teacher="isolation_forest", start=solved)
-    assert asked
+    cold = Earlier()
+    cold.warm = False
+    warm, anew = (scout_of(cast(Start, SimpleNamespace(student=student)), 0) for student in (Earlier(), cold))
+    np.testing.assert_array_equal(warm(seen), seen.x[:, 0])
+    np.testing.assert_array_equal(anew(seen), scout(seen, seed=0))
+    assert np.abs(anew(seen) - seen.x[:, 0]).max() > 0.1
 
 
 class TestAgain:
     def test_scores_keep_their_scale_and_thresholds_compare(
-        self, first: sw.Distillation, new: pa.Table, tmp_path: Path
+        self, first: sw.Distillation, new: pa.Table, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         first.save(tmp_path / "model")
+        monkeypatch.setattr("stillwatch.distillation.fit.scout", None)  # the earlier student needs no other
         again = sw.distill(new.drop_columns("fraud"), teacher="isolation_forest", start=tmp_path / "model")
         assert again.knowledge.provenance["softening"] == first.knowledge.provenance["softening"]
         assert again.manifest.student["name"] == "prototypes"

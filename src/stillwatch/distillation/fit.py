@@ -140,14 +140,14 @@ def prepare(
         seed=seed,
         softener=None if start is None else start.softener,
         asked=asked,
-        scout=_scout(start, seed),
+        scout=scout_of(start, seed),
     )
     seconds["ask teacher"] = perf_counter() - began
     return Prepared(rows, schema, features, code, asker, knowledge, seconds)
 
 
-def _scout(start: Start | None, seed: int) -> Scout:
-    """What says where to ask again: a student to go on from, or one that is solved in a second."""
+def scout_of(start: Start | None, seed: int) -> Scout:
+    """What says where to ask again: a student that goes on learning, or one that is solved in a second."""
     earlier = None if start is None else start.student
     if earlier is not None and getattr(earlier, "warm", False):
         return lambda knowledge: earlier.score(knowledge.x)

@@ -72,7 +72,10 @@ class Knowledge:
 
     def only(self, kind: str) -> Knowledge:
         """The rows of one kind, such as "train"."""
-        chosen = self.kind == kind
+        return self.take(np.flatnonzero(self.kind == kind))
+
+    def take(self, chosen: NDArray[np.intp]) -> Knowledge:
+        """Some rows, by their places."""
         return replace(
             self,
             x=self.x[chosen],
