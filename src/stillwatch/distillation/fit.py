@@ -32,7 +32,7 @@ from stillwatch.teachers.out_of_fold import training_scores
 from stillwatch.teachers.protocol import Teacher
 
 Progress = Callable[[str, int, int], None]
-_WARM_SHARE = 0.4  # of the usual rows, for a student that has seen such rows before
+_WARM_SHARE = 0.4  # of the usual synthetic rows, for a student that has seen such rows before
 _EXAMINED = 4_000  # unseen rows on which students are compared
 
 
@@ -105,9 +105,9 @@ def prepare(
 ) -> Prepared:
     """Fit features and teacher, and ask; data flows one way.
 
-    With `start` the features and the scale of the scores are those of an earlier model. `asked` is the share of the usual rows
-    that the teacher is asked about. `known` is (n,) 1 = confirmed anomaly, 0 = confirmed normal, NaN = not known; None, or
-    without a confirmed anomaly: unused.
+    With `start` the features and the scale of the scores are those of an earlier model. `asked` is the share of the usual
+    synthetic rows that the teacher is asked about. `known` is (n,) 1 = confirmed anomaly, 0 = confirmed normal, NaN = not
+    known; None, or without a confirmed anomaly: unused.
     """
     seconds: dict[str, float] = {}
     began = perf_counter()
@@ -181,7 +181,7 @@ def train(
 
 
 def asked_share(student: Learner | Capacity) -> float:
-    """Share of the usual rows that the teacher is asked about: fewer for a student that has seen such rows before."""
+    """Share of the usual synthetic rows that the teacher is asked about: fewer for a student that has seen such rows before."""
     return _WARM_SHARE if getattr(student, "warm", False) else 1
 
 

@@ -108,8 +108,11 @@ def begin(start: Any, student: str | Student) -> Start:
     manifest, model = _opened(start)
     family = manifest.student["name"]
     if student not in {"auto", family}:
-        asked = student if isinstance(student, str) else student.name
-        raise StudentError(f"start: the model's student is {family!r}, and {asked!r} was asked for.")
+        asked = repr(student) if isinstance(student, str) else f"a {type(student).__name__} of your own"
+        raise StudentError(
+            f"start: the model's student is {family!r}, and {asked} was asked for. Training goes on from the model's: "
+            "leave student= out, or distill without start=."
+        )
     if STATE not in manifest.knowledge:
         raise InputError(
             "start: this model does not hold what its features were made with. Distill without start=."

@@ -52,21 +52,19 @@ def make_knowledge(
     softener
         of an earlier distillation, so that scores keep their scale; None: from these scores.
     asked
-        share of the usual number of rows, training and synthetic alike: their proportion decides at which level a student scores
-        rows that it cannot tell apart.
+        share of the usual number of synthetic rows; training rows are all there.
     mix
         share of each kind of synthetic row in the first round, from the rows that are there.
     scout
         what the second round goes by; None: there is one round, of as many rows.
     """
     rng = np.random.default_rng(seed)
-    most = max(1, round(asked * min(len(code), MOST_TRAINING_ROWS)))
-    chosen = np.sort(rng.permutation(len(code))[:most])
+    chosen = np.sort(rng.permutation(len(code))[:MOST_TRAINING_ROWS])
     train = code.take(chosen)
     held = np.zeros(len(train), dtype=np.bool_)
     held[rng.permutation(len(train))[: max(1, round(HELD_OUT * len(train)))]] = True
 
-    wanted = round(asked * synthetic_rows(min(len(code), MOST_TRAINING_ROWS), train.width))
+    wanted = round(asked * synthetic_rows(len(train), train.width))
     # By all rows: among the few that are held out every column may look discrete.
     all_rows = transfer.parents_of(train, features)
     shares, pairs = mix(all_rows), transfer.continuous_pairs(all_rows)

@@ -6,6 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from stillwatch.students.nearest import nearest
+
 FEWEST_ROWS = 20  # rows that a point starts as the mean of
 _NEAR = 0.7  # share of the points that start among training rows
 _SETTLED = 80_000  # rows that points are the means of, at most
@@ -57,14 +59,12 @@ class Points(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(n, d) to (n, 1)."""
-        weight, along = self.weight.exp(), x @ self.axes
+        weight, along, places = self.weight.exp(), x @ self.axes, self.places()
         with torch.no_grad():
-            now = self.places() * weight
-            far = torch.addmm(now.square().sum(dim=1), along * weight, now.T, alpha=-2)
-            chosen = far.topk(self._nearest, dim=1, largest=False).indices
+            far = _apart(along * weight, places * weight)
+            chosen = torch.from_numpy(nearest(far.numpy(), self._nearest))
         # Only the chosen points are measured, so only they learn.
-        near = self._start[chosen] + self._stride[chosen] * self.moved[chosen]
-        squares = ((along[:, None] - near) * weight).square().sum(dim=2)
+        squares = ((along[:, None] - places[chosen]) * weight).square().sum(dim=2)
         distance = (torch.log(squares + self.blur) - self.centre) / self.scale
         score: Tensor = self.dense(torch.cat([distance, x], dim=1))
         return score
@@ -104,12 +104,16 @@ def starting_places(x: Tensor, train: Tensor, count: int, rng: np.random.Generat
     places = x[np.concatenate([near, far[: count - len(near)]])]
     rows = x[rng.permutation(len(x))[:_SETTLED]]
     for _ in range(2):
-        norm = places.square().sum(dim=1)
-        cell = torch.cat(
-            [torch.addmm(norm, part, places.T, alpha=-2).argmin(dim=1) for part in torch.split(rows, 4096)]
-        )
+        closest = [nearest(_apart(part, places).numpy(), 1)[:, 0] for part in torch.split(rows, 4096)]
+        cell = torch.from_numpy(np.concatenate(closest))
         size = torch.bincount(cell, minlength=len(places))
         total = torch.zeros_like(places).index_add_(0, cell, rows)
         kept = size >= min(FEWEST_ROWS, int(size.max()))
         places = total[kept] / size[kept, None]
     return places
+
+
+def _apart(rows: Tensor, places: Tensor) -> Tensor:
+    """(n, k) squared distances of rows to places, less what all of a row share."""
+    # In place: addmm would first copy the squares to every row.
+    return (rows @ (-2 * places).T).add_(places.square().sum(dim=1))

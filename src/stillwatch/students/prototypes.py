@@ -20,6 +20,7 @@ from stillwatch.errors import StudentError
 from stillwatch.graph import Graph, rounded
 from stillwatch.knowledge.knowledge import TRAIN, Knowledge
 from stillwatch.students.dense import Layers, forward, in_blocks, rounded_layers, write_layers
+from stillwatch.students.nearest import nearest
 from stillwatch.students.protocol import Progress
 
 _BLOCK = 1024
@@ -50,7 +51,8 @@ class Prototypes:
     Attributes
     ----------
     warm
-        the next training goes on from the places and layers that are there, and takes a quarter of the steps.
+        the next training goes on from the axes and layers that are there, and takes 0.15 of the steps; points start anew, where
+        the new rows are.
     """
 
     name = "prototypes"
@@ -94,14 +96,13 @@ class Prototypes:
         with one_thread():  # where points start, too: on more threads sums are rounded in another order
             train, steps = torch.from_numpy(lesson.kind == TRAIN), self.steps
             if self.warm:
-                axes = torch.from_numpy(self.axes * lesson.spread[:, None])
-                places = torch.from_numpy(self.places - lesson.shift @ self.axes)
+                axes, count = torch.from_numpy(self.axes * lesson.spread[:, None]), len(self.places)
             else:
                 axes = main_axes(lesson.x[train], torch.from_numpy(lesson.spread), MOST_AXES)
                 widths = (self.nearest + lesson.x.shape[1], *self.hidden, 1)
                 others = axes.numel() + sum(a * b for a, b in pairwise(widths))
                 count = self.points or _default_points(len(lesson), axes.shape[0], axes.shape[1], others)
-                places = starting_places(lesson.x @ axes, train, count, np.random.default_rng(seed))
+            places = starting_places(lesson.x @ axes, train, count, np.random.default_rng(seed))
             nearest = min(self.nearest, len(places))
             layers = dense_layers((nearest + lesson.x.shape[1], *self.hidden, 1), seed=seed)
             network = Points(places, axes, lesson.x[train], nearest, stack(layers))
@@ -182,10 +183,7 @@ class Prototypes:
     def _forward(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
         along = x.astype(np.float64) @ self.axes.astype(np.float64)
         places = self.places.astype(np.float64)
-        far = np.square(places).sum(axis=1) - 2 * (along @ places.T)
-        chosen = np.argpartition(far, self._looked_at - 1, axis=1)[:, : self._looked_at]
-        order = np.argsort(np.take_along_axis(far, chosen, axis=1), axis=1)
-        chosen = np.take_along_axis(chosen, order, axis=1)
+        chosen = nearest(np.square(places).sum(axis=1) - 2 * (along @ places.T), self._looked_at)
         squares = np.square(along[:, None] - places[chosen]).sum(axis=2)
         distance = np.log((squares + self.blur).astype(np.float32))
         return forward(self.layers, np.concatenate([distance, x], axis=1))
