@@ -113,6 +113,15 @@ def test_training_goes_on_from_where_it_stood(family: str, seen: Knowledge) -> N
     assert not student.warm  # once
 
 
+def test_training_goes_on_where_all_rows_are_the_same() -> None:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(400, 2)).astype(np.float32)
+    student = sw.Prototypes(points=8, steps=20).fit(lesson(x, x[:, 0]), seed=0)
+    student.warm = True
+    student.fit(lesson(np.ones_like(x), x[:, 0]), seed=0)
+    assert np.isfinite(student.score(x)).all()
+
+
 def test_the_earlier_student_says_where_to_ask_again(seen: Knowledge) -> None:
     class Earlier:
         warm = True
