@@ -105,9 +105,9 @@ class Prototypes:
             places = starting_places(lesson.x @ axes, train, count, np.random.default_rng(seed))
             if self.warm and len(places) < self._looked_at:  # rows so alike that the layers would miss some
                 places = torch.from_numpy(self.places - lesson.shift @ self.axes)
-            nearest = min(self.nearest, len(places))
-            layers = dense_layers((nearest + lesson.x.shape[1], *self.hidden, 1), seed=seed)
-            network = Points(places, axes, lesson.x[train], nearest, stack(layers))
+            looked_at = min(self.nearest, len(places))
+            layers = dense_layers((looked_at + lesson.x.shape[1], *self.hidden, 1), seed=seed)
+            network = Points(places, axes, lesson.x[train], looked_at, stack(layers))
             shift, spread = (
                 np.concatenate([learnt.numpy(), plain])
                 for learnt, plain in ((network.centre, lesson.shift), (network.scale, lesson.spread))
