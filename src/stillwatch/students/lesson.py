@@ -17,7 +17,7 @@ from stillwatch.students.protocol import Progress
 from stillwatch.training.loop import train
 
 _BATCH = 512
-_LEARNING_RATE = 8e-3
+_LEARNING_RATE = 5e-3
 
 
 class Lesson:
