@@ -18,6 +18,7 @@ from stillwatch.training.loop import train
 
 _BATCH = 512
 _LEARNING_RATE = 5e-3
+_WARM = 0.15  # share of the steps that training takes when it goes on from an earlier student
 
 
 class Lesson:
@@ -53,10 +54,14 @@ class Lesson:
         return len(self.x)
 
     def teach(
-        self, network: nn.Module, *, steps: int | None, progress: Progress | None
+        self, network: nn.Module, *, steps: int | None, warm: bool, progress: Progress | None
     ) -> tuple[tuple[int, float], ...]:
-        """Train a network of (n, d) to (n, 1); return (step, rank agreement on held-out rows) as it went."""
+        """Train a network of (n, d) to (n, 1); return (step, rank agreement on held-out rows) as it went.
+
+        `steps` is the most, None: by the number of rows; one that goes on from an earlier student, `warm`, takes a part of them.
+        """
         steps = steps or default_steps(len(self))
+        steps = round(_WARM * steps) if warm else steps
         checks = train(
             network,
             self._batches(),

@@ -51,20 +51,19 @@ class MLP:
 
     def fit(self, knowledge: Knowledge, *, seed: int, progress: Progress | None = None) -> Self:
         """Train on the rows that are not held out; see `Student.fit`."""
-        from stillwatch.students.lesson import Lesson, default_steps, dense_layers, fold, stack
-        from stillwatch.students.warm import WARM, unfold
+        from stillwatch.students.lesson import Lesson, dense_layers, fold, stack
+        from stillwatch.students.warm import unfold
         from stillwatch.training.loop import one_thread
 
         lesson = Lesson(knowledge, seed=seed)
-        steps = self.steps
         layers = dense_layers(
             (lesson.x.shape[1], *(self.hidden or default_hidden(len(lesson))), 1), seed=seed
         )
         if self.warm:
             unfold(layers, self.layers, lesson.shift, lesson.spread, lesson.middle, lesson.height)
-            steps, self.warm = round(WARM * (steps or default_steps(len(lesson)))), False
         with one_thread():
-            self.history = lesson.teach(stack(layers), steps=steps, progress=progress)
+            self.history = lesson.teach(stack(layers), steps=self.steps, warm=self.warm, progress=progress)
+        self.warm = False
         self.layers = fold(layers, lesson.shift, lesson.spread, lesson.middle, lesson.height)
         if self.half:
             self.layers = rounded_layers(self.layers)

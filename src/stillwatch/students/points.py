@@ -104,7 +104,7 @@ def starting_places(x: Tensor, train: Tensor, count: int, rng: np.random.Generat
     places = x[np.concatenate([near, far[: count - len(near)]])]
     rows = x[rng.permutation(len(x))[:_SETTLED]]
     for _ in range(2):
-        closest = [nearest(_apart(part, places).numpy(), 1)[:, 0] for part in torch.split(rows, 4096)]
+        closest = [_apart(part, places).numpy().argmin(axis=1) for part in torch.split(rows, 4096)]
         cell = torch.from_numpy(np.concatenate(closest))
         size = torch.bincount(cell, minlength=len(places))
         total = torch.zeros_like(places).index_add_(0, cell, rows)

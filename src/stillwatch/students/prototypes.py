@@ -87,14 +87,14 @@ class Prototypes:
         """Train on the rows that are not held out; see `Student.fit`."""
         import torch
 
-        from stillwatch.students.lesson import Lesson, default_steps, dense_layers, fold, stack
+        from stillwatch.students.lesson import Lesson, dense_layers, fold, stack
         from stillwatch.students.points import Points, main_axes, starting_places
-        from stillwatch.students.warm import WARM, unfold
+        from stillwatch.students.warm import unfold
         from stillwatch.training.loop import one_thread
 
         lesson = Lesson(knowledge, seed=seed)
         with one_thread():  # where points start, too: on more threads sums are rounded in another order
-            train, steps = torch.from_numpy(lesson.kind == TRAIN), self.steps
+            train = torch.from_numpy(lesson.kind == TRAIN)
             if self.warm:
                 axes, count = torch.from_numpy(self.axes * lesson.spread[:, None]), len(self.places)
             else:
@@ -115,8 +115,8 @@ class Prototypes:
             if self.warm:
                 network.blur = self.blur
                 unfold(layers, self.layers, shift, spread, lesson.middle, lesson.height)
-                steps, self.warm = round(WARM * (steps or default_steps(len(lesson)))), False
-            self.history = lesson.teach(network, steps=steps, progress=progress)
+            self.history = lesson.teach(network, steps=self.steps, warm=self.warm, progress=progress)
+        self.warm = False
 
         weight = network.weight.detach().exp().double().numpy()
         self.axes = (network.axes.detach().double().numpy() / lesson.spread[:, None] * weight).astype(

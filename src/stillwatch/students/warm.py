@@ -22,8 +22,6 @@ from stillwatch.students.protocol import Student
 from stillwatch.students.prototypes import Prototypes
 from stillwatch.students.trees import Trees
 
-WARM = 0.15  # share of the steps that training takes when it goes on from an earlier student
-
 
 def student_of(model: bytes, described: dict[str, Any]) -> Student:
     """The student of a graph: one of layers or points goes on from there, one that is solved or grown starts anew.
