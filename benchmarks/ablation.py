@@ -18,16 +18,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from protocol import (
-    TO_STUDENT,
     Log,
     arguments,
     data_folder,
     metrics,
+    of_student,
     packed,
     sets,
-    sources,
     split,
-    student_stands,
     table,
 )
 
@@ -188,13 +186,13 @@ def main() -> None:
     paths, mixes = sets(data_folder(options.data), eight=options.eight), options.mix or list(MIXES)
     if options.quick:
         paths = [path for path in paths if path.stat().st_size < 20_000]
-    log = Log("ablation", ("set", "asked", "mix"), quick=options.quick, stands=student_stands)
+    log = Log("ablation", ("set", "asked", "mix"), quick=options.quick, made_by=of_student)
     for teacher in options.teacher or TEACHERS:
         for path in paths:
             key = {"set": path.stem, "asked": teacher}
             left = [mix for mix in mixes if not log.done(**key, mix=mix)]
             for mix, found in measure(path, teacher, left) if left else ():
-                log.add(**key, mix=mix, **found, made_by=sources(TO_STUDENT))
+                log.add(**key, mix=mix, **found)
     summary = {}
     for teacher in TEACHERS:
         lines = sorted((line for line in log.lines if line["asked"] == teacher), key=lambda line: line["set"])

@@ -17,15 +17,13 @@ from typing import Any
 
 import numpy as np
 from protocol import (
-    TO_STUDENT,
     Log,
     arguments,
     data_folder,
     metrics,
+    of_student,
     sets,
-    sources,
     split,
-    student_stands,
     table,
 )
 from scipy.stats import spearmanr
@@ -214,7 +212,7 @@ def main() -> None:
     paths = [path for path in sets(data_folder(options.data)) if options.set in path.stem]
     if options.quick:
         paths = [path for path in paths if path.stat().st_size < 20_000]
-    log = Log("capacity", ("part", "what"), quick=options.quick, stands=student_stands)
+    log = Log("capacity", ("part", "what"), quick=options.quick, made_by=of_student)
     jobs: list[tuple[str, str, Any]] = []
     for part in options.part or ("small", "budgets"):
         if part == "small":
@@ -230,7 +228,7 @@ def main() -> None:
             jobs += [(part, path.stem, lambda path=path: warm(path)) for path in large]
     new = [job for job in jobs if not log.done(part=job[0], what=job[1])]
     for part, what, job in new[: options.most]:
-        log.add(part=part, what=what, **job(), made_by=sources(TO_STUDENT))
+        log.add(part=part, what=what, **job())
     table(
         ("set", "teacher", "", "student", "", "upper", "bytes", "chosen"),
         [

@@ -12,15 +12,13 @@ from typing import Any
 
 import numpy as np
 from protocol import (
-    TO_STUDENT,
     Log,
     arguments,
     data_folder,
     metrics,
+    of_student,
     sets,
-    sources,
     split,
-    student_stands,
     table,
 )
 from scipy.stats import spearmanr
@@ -91,13 +89,13 @@ def main() -> None:
     # The headline stands in fidelity.json; every other teacher and regime in a file of its own.
     headline = (options.teacher, options.regime) == ("knn", "clean")
     name = "fidelity" if headline else f"fidelity_{options.teacher.replace(':', '_')}_{options.regime}"
-    log = Log(name, ("set", "asked", "regime", "seed"), quick=options.quick, stands=student_stands)
+    log = Log(name, ("set", "asked", "regime", "seed"), quick=options.quick, made_by=of_student)
     for seed in range(options.seeds):
         for path in paths:
             key = {"set": path.stem, "asked": options.teacher, "regime": options.regime, "seed": seed}
             if not log.done(**key):
                 found = measure(path, options.regime, options.teacher, seed)
-                log.add(**key, **found, made_by=sources(TO_STUDENT))
+                log.add(**key, **found)
     lines = [
         line for line in log.lines if line["asked"] == options.teacher and line["regime"] == options.regime
     ]

@@ -122,9 +122,9 @@ def sources(parts: tuple[str, ...]) -> str:
     return f"sources {digest.hexdigest()[:12]}"
 
 
-def student_stands(line: dict[str, Any]) -> bool:
-    """Whether what made a student is what it was."""
-    return line.get("made_by") == sources(TO_STUDENT)
+def of_student(line: dict[str, Any]) -> str:
+    """What made the student of a line."""
+    return sources(TO_STUDENT)
 
 
 def packed(x: NDArray[np.float64], packer: Packer | None = None) -> tuple[Packer, Packed]:
@@ -154,7 +154,7 @@ def _git(*words: str) -> str:
 class Log:
     """JSON lines that are appended as they come; a rerun at the same commit skips what is there.
 
-    `stands` may say of a line of another commit that it still counts.
+    With `made_by`, which says what a line was made by, one of another commit still counts while that is the same.
     """
 
     def __init__(
@@ -163,20 +163,27 @@ class Log:
         keys: tuple[str, ...],
         *,
         quick: bool = False,
-        stands: Callable[[dict[str, Any]], bool] | None = None,
+        made_by: Callable[[dict[str, Any]], str] | None = None,
     ) -> None:
         self.path = RESULTS / f"{name}{'.quick' if quick else ''}.jsonl"
         self._keys = keys
         self._about = about()
         self.path.parent.mkdir(exist_ok=True)
         lines = self.path.read_text().splitlines() if self.path.exists() else []
-        stands = stands or (lambda line: line["commit"] == self._about["commit"])
-        self.lines = [line for line in map(json.loads, lines) if stands(line)]
+        self._made_by = made_by
+        self.lines = [line for line in map(json.loads, lines) if self._stands(line)]
+
+    def _stands(self, line: dict[str, Any]) -> bool:
+        if self._made_by is None:
+            return bool(line["commit"] == self._about["commit"])
+        return line.get("made_by") == self._made_by(line)
 
     def done(self, **key: Any) -> bool:
         return any(all(line[name] == key[name] for name in self._keys) for line in self.lines)
 
     def add(self, **line: Any) -> None:
+        if self._made_by is not None:
+            line["made_by"] = self._made_by(line)
         line["commit"] = self._about["commit"]
         self.lines.append(line)
         with self.path.open("a") as file:

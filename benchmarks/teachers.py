@@ -121,15 +121,11 @@ def confirmed(rows: Rows, count: int, seed: int) -> np.ndarray:
     return known
 
 
-def made_by(who: str) -> str:
+def made_by(line: dict[str, Any]) -> str:
     """What a line depends on: when it changes, the line is measured anew."""
-    if who in PEERS:
+    if line["who"] in PEERS:
         return f"pyod {version('pyod')}"
     return sources(TO_TEACHER)
-
-
-def stands(line: dict[str, Any]) -> bool:
-    return line["made_by"] == made_by(line["who"])
 
 
 def measure(path: Path, regime: str, seed: int, who: str) -> dict[str, Any]:
@@ -270,7 +266,7 @@ def main() -> None:
     named = list(dict.fromkeys(options.teacher)) or ["auto"]
     own = list(dict.fromkeys([*CANDIDATES, *named])) if options.nested else named
     taught = [f"{who}{KNOWN}{options.known}" for who in named if options.known]
-    log = Log("teachers", ("set", "regime", "seed", "who"), quick=options.quick, stands=stands)
+    log = Log("teachers", ("set", "regime", "seed", "who"), quick=options.quick, made_by=made_by)
     wanted = ([] if options.peers == "only" else own + taught) + (
         [] if options.peers == "none" else list(PEERS)
     )
@@ -283,7 +279,7 @@ def main() -> None:
                 for path in paths:
                     key = {"set": path.stem, "regime": regime, "seed": seed, "who": who}
                     if not log.done(**key):
-                        log.add(**key, **measure(path, regime, seed, who), made_by=made_by(who))
+                        log.add(**key, **measure(path, regime, seed, who))
     names = [path.stem for path in paths]
     lines = [line for line in log.lines if line["seed"] < seeds and line["regime"] in regimes]
     if options.peers != "only":
