@@ -115,7 +115,7 @@ def test_every_kind_of_synthetic_row_has_valid_times(features: Features, kind: s
     assert made.time.shape == (400, 2)
     assert made.time.dtype == np.int64
     assert (made.time[:, 0] != MISSING_TIME).all()  # it never was in training
-    if kind in {"swap", "jitter", "between", "local", "extreme"}:
+    if kind in {"swap", "jitter", "between", "local", "stretch", "extreme"}:
         assert np.isin(made.time, parents.code.time).all()
     else:
         hours = made.time[:, 0] % DAY // (DAY // 24)

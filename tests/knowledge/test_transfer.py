@@ -31,7 +31,7 @@ def test_every_kind_makes_valid_rows(kind: str, parents, rng: np.random.Generato
     assert set(np.unique(code.differs)) <= {0.0, np.float32(3.0)}
 
 
-@pytest.mark.parametrize("kind", ["jitter", "swap", "between", "local", "box"])
+@pytest.mark.parametrize("kind", ["jitter", "swap", "between", "local", "stretch", "box"])
 def test_discrete_columns_keep_to_values_that_exist(kind: str, parents, rng: np.random.Generator) -> None:  # type: ignore[no-untyped-def]
     assert parents.discrete.any()
     code = KINDS[kind](parents, 500, rng)
@@ -88,6 +88,23 @@ def test_local_rows_keep_to_the_shape_of_their_surroundings(rng: np.random.Gener
     spread = np.linalg.norm(found.spread)
     assert np.quantile(nearest, 0.9) < 0.05 * spread
     assert (nearest > 0).all()
+
+
+def test_stretched_rows_are_near_rows_further_from_the_middle(rng: np.random.Generator) -> None:
+    table = pa.table({f"c{j}": rng.normal(size=600) for j in range(3)})
+    schema = sw.inspect(table)
+    rows = Packer(schema).table(table)
+    features = fit_features(rows, schema)
+    found = parents_of(features.encode(rows), features)
+    near, far = (
+        features.squash(KINDS[kind](found, 2_000, np.random.default_rng(3)).u) - np.median(found.f, axis=0)
+        for kind in ("local", "stretch")
+    )
+    clear = np.abs(near) > 0.01
+    times = np.divide(far, near, out=np.full_like(near, np.nan), where=clear)
+    np.testing.assert_allclose(np.nanmin(times, axis=1), np.nanmax(times, axis=1), rtol=0.01)
+    assert 0.99 < np.nanmin(times) < 1.1
+    assert 2.4 < np.nanmax(times) < 2.525
 
 
 def test_knowledge_survives_a_round_trip(distilled: sw.Distillation, tmp_path) -> None:  # type: ignore[no-untyped-def]

@@ -8,6 +8,7 @@ WORDS = {
     "swap": ("Mixed rows", "a real row with some of its columns taken from another one"),
     "between": ("Blended rows", "on the line through two real rows, between and beyond them"),
     "local": ("Near rows", "around a real row, spread as the rows nearest to it are"),
+    "stretch": ("Stretched rows", "near rows moved straight away from the middle of the table"),
     "extreme": ("Pushed-out rows", "a real row with a few numbers far outside what was seen"),
     "box": ("Free rows", "some or all columns drawn at random over their range"),
     "flip": ("Flipped rows", "a real row with a category or a missing value changed to anything it can be"),

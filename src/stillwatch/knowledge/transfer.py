@@ -22,11 +22,12 @@ Draw = Callable[["Parents", int, np.random.Generator], Code]
 # Share of near rows where no column is continuous and where all are, and how the other kinds share the rest (decision 9); the box
 # takes part with the most where no column is continuous.
 _LEAST_NEAR, _MOST_NEAR = 0.05, 0.6
-_OTHERS = {"swap": 0.2, "jitter": 0.15, "between": 0.1, "extreme": 0.08, "flip": 0.07}
+_OTHERS = {"swap": 0.2, "jitter": 0.15, "between": 0.1, "stretch": 0.3, "extreme": 0.08, "flip": 0.07}
 _LEAST_BOX, _MOST_BOX = 0.05, 0.15
 _AROUND = ("swap", "jitter", "between", NEAR)  # how rows descend from rows that were made up themselves
 _DISCRETE = 20  # a column with at most so many distinct values is resampled, never jittered
 _NEIGHBOURS = 9
+_FURTHEST = 2.5  # times as far from the middle as the near row that it was, at most
 _AMONG = 2_048  # rows among which the nearest are looked for
 _BLOCK = 1_024
 
@@ -139,6 +140,14 @@ def local(parents: Parents, n: int, rng: np.random.Generator) -> Code:
     return parents.with_f(base, np.where(parents.discrete, parents.features.squash(base.u), f))
 
 
+def stretch(parents: Parents, n: int, rng: np.random.Generator) -> Code:
+    """Near rows moved straight away from the middle of the table: odd in the same columns, and more so."""
+    base = local(parents, n, rng)
+    f, middle = parents.features.squash(base.u), np.median(parents.f, axis=0)
+    reach = np.exp(rng.uniform(0, np.log(_FURTHEST), size=(n, 1)))
+    return parents.with_f(base, np.where(parents.discrete, f, middle + reach * (f - middle)))
+
+
 def extreme(parents: Parents, n: int, rng: np.random.Generator) -> Code:
     """Rows with a few columns pushed out, up to the edge of their box."""
     base = parents.code.take(_pick(parents, n, rng))
@@ -202,6 +211,7 @@ KINDS: dict[str, Draw] = {
     "swap": swap,
     "between": between,
     NEAR: local,
+    "stretch": stretch,
     "extreme": extreme,
     "box": box,
     "flip": flip,

@@ -37,7 +37,6 @@ class Lesson:
     """
 
     def __init__(self, knowledge: Knowledge, *, seed: int) -> None:
-
         learn = ~knowledge.held_out
         x, target = knowledge.x[learn], knowledge.target[learn]
         self.shift, self.spread = x.mean(axis=0), x.std(axis=0)
@@ -74,7 +73,6 @@ class Lesson:
         return tuple((check.step, check.value) for check in checks)
 
     def _validate(self, network: nn.Module) -> float:
-
         scores = torch.cat([network(rows) for rows in torch.split(self._unseen, 4096)])
         return spearman(scores.squeeze(1).numpy(), self._asked)
 
