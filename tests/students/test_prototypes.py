@@ -12,6 +12,7 @@ from sklearn.datasets import load_digits
 import stillwatch as sw
 from stillwatch.artifact.parity import disagreement, open_session
 from stillwatch.graph import Graph
+from stillwatch.students.points import starting_places
 from stillwatch.training.loop import one_thread
 from tests.lessons import lesson
 
@@ -68,6 +69,16 @@ def test_the_number_of_threads_changes_nothing() -> None:
             scores.append(sw.Prototypes(points=64, steps=5).fit(knowledge, seed=0).score(knowledge.x))
     assert np.array_equal(scores[0], scores[1])
     assert np.array_equal(scores[0], scores[2])
+
+
+@pytest.mark.parametrize("keep", [True, False])
+def test_every_point_starts_as_the_mean_of_twenty_rows(keep: bool) -> None:
+    rng = np.random.default_rng(0)
+    x = torch.from_numpy(rng.normal(size=(2_000, 2)).astype(np.float32))
+    x[0] = 100  # so far away that nothing else belongs to a point that starts there
+    places = starting_places(x, torch.arange(2_000) < 42, 60, rng, keep=keep)
+    assert (len(places) == 60) == keep
+    assert places.max() < 2 * 100 / 20
 
 
 def test_fewer_rows_than_columns_have_main_axes() -> None:

@@ -13,6 +13,7 @@ _NEAR = 0.7  # share of the points that start among training rows
 _SETTLED = 80_000  # rows that points are the means of, at most
 _PACE = 8.0
 _SAMPLE = 2_000
+_BLOCK = 64  # points, of which the distances to all rows are held at once
 
 
 class Points(nn.Module):
@@ -89,8 +90,10 @@ def main_axes(rows: Tensor, scale: Tensor, most: int) -> Tensor:
     return main
 
 
-def starting_places(x: Tensor, train: Tensor, count: int, rng: np.random.Generator) -> Tensor:
-    """Where at most `count` points start: two rounds of k-means over asked rows.
+def starting_places(
+    x: Tensor, train: Tensor, count: int, rng: np.random.Generator, *, keep: bool = False
+) -> Tensor:
+    """Where at most `count` points start: two rounds of k-means over asked rows, each the mean of `FEWEST_ROWS` or more.
 
     Parameters
     ----------
@@ -98,6 +101,9 @@ def starting_places(x: Tensor, train: Tensor, count: int, rng: np.random.Generat
         (n, r) asked rows.
     train
         (n,) which of them are training rows; most points start among these.
+    keep
+        what becomes of a point of fewer rows: it takes in the nearest others, so that points stay as dense as they were for
+        layers that learnt to read their distances; False: it is dropped.
     """
     near, far = (rng.permutation(np.flatnonzero(part)) for part in (train.numpy(), ~train.numpy()))
     near = near[: count if not len(far) else round(_NEAR * count)]
@@ -108,9 +114,21 @@ def starting_places(x: Tensor, train: Tensor, count: int, rng: np.random.Generat
         cell = torch.from_numpy(np.concatenate(closest))
         size = torch.bincount(cell, minlength=len(places))
         total = torch.zeros_like(places).index_add_(0, cell, rows)
-        kept = size >= min(FEWEST_ROWS, int(size.max()))
-        places = total[kept] / size[kept, None]
+        kept = size >= (1 if keep else min(FEWEST_ROWS, int(size.max())))
+        places, size = total[kept] / size[kept, None], size[kept]
+    few = size < FEWEST_ROWS
+    places[few] = _mean_of_nearest(places[few], rows)
     return places
+
+
+def _mean_of_nearest(places: Tensor, rows: Tensor) -> Tensor:
+    """(k, r) means of the rows that lie nearest to each place."""
+    count = min(FEWEST_ROWS, len(rows))
+    means = torch.empty_like(places)
+    for at in range(0, len(places), _BLOCK):
+        chosen = torch.from_numpy(nearest(_apart(places[at : at + _BLOCK], rows).numpy(), count))
+        means[at : at + _BLOCK] = rows[chosen].mean(dim=1)
+    return means
 
 
 def _apart(rows: Tensor, places: Tensor) -> Tensor:

@@ -102,7 +102,8 @@ class Prototypes:
                 widths = (self.nearest + lesson.x.shape[1], *self.hidden, 1)
                 others = axes.numel() + sum(a * b for a, b in pairwise(widths))
                 count = self.points or _default_points(len(lesson), axes.shape[0], axes.shape[1], others)
-            places = starting_places(lesson.x @ axes, train, count, np.random.default_rng(seed))
+            rng = np.random.default_rng(seed)
+            places = starting_places(lesson.x @ axes, train, count, rng, keep=self.warm)
             if self.warm and len(places) < self._looked_at:  # rows so alike that the layers would miss some
                 places = torch.from_numpy(self.places - lesson.shift @ self.axes)
             looked_at = min(self.nearest, len(places))
