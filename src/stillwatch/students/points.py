@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from stillwatch.students.nearest import nearest
 
 FEWEST_ROWS = 20  # rows that a point starts as the mean of
-_NEAR = 0.7  # share of the points that start among training rows
+_NEAR = 0.9  # share of the points that start among training rows
 _SETTLED = 80_000  # rows that points are the means of, at most
 _PACE = 8.0
 _SAMPLE = 2_000
