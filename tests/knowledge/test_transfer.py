@@ -3,18 +3,25 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 import pytest
+from numpy.typing import NDArray
 
 import stillwatch as sw
 from stillwatch.features.pipeline import fit_features
-from stillwatch.knowledge.transfer import KINDS, draw, mix, parents_of
+from stillwatch.knowledge.transfer import KINDS, Parents, draw, mix, parents_of
 from stillwatch.table.pack import Packer
 from tests.tables import mixed_table
 
 
 @pytest.fixture(scope="module")
 def parents():  # type: ignore[no-untyped-def]
-    table = mixed_table(600)
-    schema = sw.inspect(table, label="fraud")
+    return described(mixed_table(600), label="fraud")
+
+
+def described(table: pa.Table | NDArray[np.float64], label: str | None = None) -> Parents:
+    """A table as the generators know it; columns of an array get names."""
+    if isinstance(table, np.ndarray):
+        table = pa.table({f"c{j}": column for j, column in enumerate(table.T)})
+    schema = sw.inspect(table, label=label)
     rows = Packer(schema).table(table)
     features = fit_features(rows, schema)
     return parents_of(features.encode(rows), features)
@@ -59,11 +66,7 @@ def test_the_mix_follows_the_columns(
 ) -> None:
     columns = rng.normal(size=(600, 4))
     columns[:, continuous:] = columns[:, continuous:].round()
-    table = pa.table({f"c{j}": column for j, column in enumerate(columns.T)})
-    schema = sw.inspect(table)
-    rows = Packer(schema).table(table)
-    features = fit_features(rows, schema)
-    shares = mix(parents_of(features.encode(rows), features))
+    shares = mix(described(columns))
     assert shares["local"] == pytest.approx(near)
     assert set(shares) == set(KINDS)
     assert sum(shares.values()) == pytest.approx(1)
@@ -78,12 +81,8 @@ def test_extremes_reach_the_edge_of_the_box(parents, rng: np.random.Generator) -
 def test_local_rows_keep_to_the_shape_of_their_surroundings(rng: np.random.Generator) -> None:
     along = rng.normal(size=(600, 1)) @ [[1.0, 1.0]] + 0.02 * rng.normal(size=(600, 2))
     there = np.concatenate([along - 5, along * [1, -1] + 5])  # two far groups, each a thin line of its own
-    table = pa.table({"a": there[:, 0], "b": there[:, 1]})
-    schema = sw.inspect(table)
-    rows = Packer(schema).table(table)
-    features = fit_features(rows, schema)
-    found = parents_of(features.encode(rows), features)
-    made = features.squash(KINDS["local"](found, 2_000, rng).u)
+    found = described(there)
+    made = found.features.squash(KINDS["local"](found, 2_000, rng).u)
     nearest = np.linalg.norm(made[:, None] - found.f[None], axis=2).min(axis=1)
     spread = np.linalg.norm(found.spread)
     assert np.quantile(nearest, 0.9) < 0.05 * spread
@@ -91,13 +90,10 @@ def test_local_rows_keep_to_the_shape_of_their_surroundings(rng: np.random.Gener
 
 
 def test_stretched_rows_are_near_rows_further_from_the_middle(rng: np.random.Generator) -> None:
-    table = pa.table({f"c{j}": rng.normal(size=600) for j in range(3)})
-    schema = sw.inspect(table)
-    rows = Packer(schema).table(table)
-    features = fit_features(rows, schema)
-    found = parents_of(features.encode(rows), features)
+    found = described(rng.normal(size=(600, 3)))
     near, far = (
-        features.squash(KINDS[kind](found, 2_000, np.random.default_rng(3)).u) - np.median(found.f, axis=0)
+        found.features.squash(KINDS[kind](found, 2_000, np.random.default_rng(3)).u)
+        - np.median(found.f, axis=0)
         for kind in ("local", "stretch")
     )
     clear = np.abs(near) > 0.01
