@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -17,10 +18,11 @@ from numpy.typing import NDArray
 from stillwatch.features.number import DIFFERS
 from stillwatch.features.pipeline import Code, Features
 from stillwatch.knowledge.knowledge import NEAR
+from stillwatch.knowledge.nearest import nearest
 
 Draw = Callable[["Parents", int, np.random.Generator], Code]
-# Share of near rows where no column is continuous and where all are, and how the other kinds share the rest (decision 9); the box
-# takes part with the most where no column is continuous.
+# Share of near rows where no column is continuous and where all are, and how the other kinds share the rest (decisions 9 and
+# 16); the box takes part with the most where no column is continuous.
 _LEAST_NEAR, _MOST_NEAR = 0.05, 0.6
 _OTHERS = {"swap": 0.2, "jitter": 0.15, "between": 0.1, "stretch": 0.3, "extreme": 0.08, "flip": 0.07}
 _LEAST_BOX, _MOST_BOX = 0.05, 0.15
@@ -66,6 +68,16 @@ class Parents:
     def discrete(self) -> NDArray[np.bool_]:
         """(r,) bool: columns with few distinct values."""
         return np.isin(np.arange(self.f.shape[1]), list(self.values))
+
+    @cached_property
+    def nearest(self) -> NDArray[np.int64]:
+        """(n, k) rows that lie nearest to each among some of them, its numbers in standard deviations."""
+        f = self.f / np.maximum(self.spread, 1e-6)
+        among = np.unique(np.linspace(0, len(f) - 1, _AMONG).round().astype(np.int64))
+        k = min(_NEIGHBOURS, len(among))
+        norm, turned = np.square(f[among]).sum(axis=1), f[among].T.copy()
+        found = [nearest(norm - 2 * (f[at : at + _BLOCK] @ turned), k) for at in range(0, len(f), _BLOCK)]
+        return among[np.concatenate(found)]
 
     def with_f(self, base: Code, f: NDArray[np.floating]) -> Code:
         """`base` with its numbers replaced."""
@@ -128,7 +140,7 @@ def between(parents: Parents, n: int, rng: np.random.Generator) -> Code:
 def local(parents: Parents, n: int, rng: np.random.Generator) -> Code:
     """Rows spread around a row as the rows nearest to it are: where a row that nobody has seen would lie."""
     a = _pick(parents, n, rng)
-    near = _nearest(parents, rng)[a]
+    near = parents.nearest[a]
     weight = rng.normal(size=near.shape)
     weight -= weight.mean(axis=1, keepdims=True)  # a difference of near rows, not a place of its own
     weight *= np.exp(rng.uniform(np.log(0.3), np.log(1.5), size=(n, 1))) / np.sqrt(near.shape[1])
@@ -278,19 +290,6 @@ def concatenate(codes: list[Code]) -> Code:
 
 def _pick(parents: Parents, n: int, rng: np.random.Generator) -> NDArray[np.int64]:
     return rng.integers(0, len(parents), size=n)
-
-
-def _nearest(parents: Parents, rng: np.random.Generator) -> NDArray[np.int64]:
-    """(len(parents), k) rows that lie nearest to each among a sample of them, its numbers in standard deviations."""
-    f = parents.f / np.maximum(parents.spread, 1e-6)
-    among = rng.permutation(len(f))[:_AMONG]
-    k = min(_NEIGHBOURS, len(among))
-    norm, turned = np.square(f[among]).sum(axis=1), f[among].T.copy()
-    found = [
-        np.argpartition(norm - 2 * (f[at : at + _BLOCK] @ turned), k - 1, axis=1)[:, :k]
-        for at in range(0, len(f), _BLOCK)
-    ]
-    return among[np.concatenate(found)]
 
 
 def _sparse(shape: tuple[int, int], rng: np.random.Generator) -> NDArray[np.bool_]:

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from stillwatch.students.nearest import nearest
+from stillwatch.knowledge.nearest import nearest
 
 FEWEST_ROWS = 20  # rows that a point starts as the mean of
 _NEAR = 0.9  # share of the points that start among training rows

@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from stillwatch.errors import StudentError
 from stillwatch.graph import Graph, rounded
 from stillwatch.knowledge.knowledge import TRAIN, Knowledge
+from stillwatch.knowledge.nearest import nearest
 from stillwatch.students.dense import Layers, forward, in_blocks, rounded_layers, write_layers
-from stillwatch.students.nearest import nearest
 from stillwatch.students.protocol import Progress
 
 _BLOCK = 1024
