@@ -90,7 +90,7 @@ def families(knowledge: Knowledge) -> dict[str, Callable[[NDArray[np.float32]], 
         "few points": trained.points[-1].score,
         "layers": layers,
         "half each": lambda x: (points(x) + layers(x)) / 2,
-        "chosen": auto.choose(trained, knowledge).score,
+        "chosen": auto.choose(trained, auto.read(knowledge), knowledge).score,
     }
 
 

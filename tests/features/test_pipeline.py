@@ -95,6 +95,19 @@ def test_numpy_and_graph_agree_on_any_row(features: Features, drawn: list[tuple[
     assert np.isfinite(guard).all()
 
 
+def test_the_guard_is_zero_inside_the_box_however_many_columns_and_grows_beyond(
+    rng: np.random.Generator,
+) -> None:
+    schema = Schema(columns=tuple(Column(name=f"c{j}", kind="number") for j in range(200)))
+    numbers = rng.normal(size=(300, 200))
+    fitted = fit_features(Rows(numbers, np.empty((300, 0), dtype=object)), schema)
+    assert (fitted.guard(fitted.encode(Rows(numbers, np.empty((300, 0), dtype=object)))) == 0).all()
+    out = np.repeat(numbers[:1], 3, axis=0)
+    out[:, 7] = 1e4, 1e5, 1e6
+    guard = fitted.guard(fitted.encode(Rows(out, np.empty((3, 0), dtype=object))))
+    assert (np.diff(guard, prepend=0) > 0).all()
+
+
 def test_numpy_and_graph_agree_on_tables_of_one_kind() -> None:
     rows = training_rows()
     for kept in (

@@ -47,6 +47,20 @@ def test_discrete_columns_keep_to_values_that_exist(kind: str, parents, rng: np.
         assert np.isin(made, np.unique(parents.code.u[:, j].round(5))).all()
 
 
+@pytest.mark.parametrize("kind", ["jitter", "between", "local", "stretch"])
+def test_what_does_not_change_is_the_same_to_the_last_digit(kind: str, rng: np.random.Generator) -> None:
+    columns = rng.normal(size=(600, 3))
+    columns[:, 0] = np.where(
+        rng.random(600) < 0.9, columns[:, 0].min(), columns[:, 0]
+    )  # the least, of most rows
+    parents = described(columns)
+    least = parents.code.u[:, 0].min()
+    made = KINDS[kind](parents, 2_000, rng).u[:, 0]
+    close = np.isclose(made, least, rtol=1e-6, atol=0)
+    assert close.mean() > 0.2
+    assert (made[close] == least).all()
+
+
 def test_shares_are_kept_and_a_seed_repeats(parents) -> None:  # type: ignore[no-untyped-def]
     shares = {"jitter": 3.0, "box": 1.0}
     first, kinds = draw(parents, 400, np.random.default_rng(5), shares)

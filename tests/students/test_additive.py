@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import stillwatch as sw
+from stillwatch.knowledge.profile import profile
 from tests.lessons import lesson
 
 
@@ -122,3 +123,19 @@ def test_few_knots_are_spread_evenly(rows: np.ndarray) -> None:
     student = sw.Additive(knots=3, pairs=0).fit(lesson(rows, rows[:, 0].astype(np.float64)), seed=0)
     assert student.ramps.start.shape == (3, 3)
     np.testing.assert_allclose(student.score(rows), rows[:, 0], atol=0.1)
+
+
+def test_a_teacher_that_is_a_sum_is_read_off(rows: np.ndarray) -> None:
+    def teacher(x: np.ndarray) -> np.ndarray:
+        return np.abs(x[:, 0]) + x[:, 1] ** 2 + np.sin(2 * x[:, 2]) + 0.5 * x[:, 3]
+
+    raw = teacher(rows)
+    asked = lesson(rows, raw, soft=np.arcsinh((raw - 3) / 2))
+    form = {"form": "asinh((raw - center) / scale)", "center": 3.0, "scale": 2.0}
+    asked = replace(asked, provenance={"softening": form}, profile=profile(teacher, rows, rows))
+    read, solved = (
+        sw.Additive(pairs=0, link=True).fit(k, seed=0) for k in (asked, replace(asked, profile=None))
+    )
+    wrong = [np.abs(student.score(rows) - asked.target).mean() for student in (read, solved)]
+    assert wrong[0] < 0.005
+    assert read.history[-1][1] > 0.999

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 import stillwatch as sw
 from stillwatch.knowledge.knowledge import NEAR, Knowledge
+from stillwatch.knowledge.profile import profile
 from stillwatch.students.auto import Auto
 from stillwatch.students.blend import Blend
 from stillwatch.students.held_out import agreement
@@ -32,7 +33,8 @@ def knowledge() -> Knowledge:
     rng = np.random.default_rng(0)
     x = rng.normal(size=(ROWS, 3)).astype(np.float32)
     made = lesson(x, x[:, 0].astype(np.float64), every=5)
-    return replace(made, kind=np.where(np.arange(ROWS) % 2, "train", NEAR))
+    kind = np.where(np.arange(ROWS) % 2, "train", NEAR)
+    return replace(made, kind=kind, profile=profile(lambda rows: rows[:, 0], x, x))
 
 
 class Fixed:
@@ -136,10 +138,21 @@ def test_few_points_are_no_choice_where_all_are_few(
 def test_sums_are_kept_only_where_nothing_is_nearly_as_good(
     knowledge: Knowledge, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert choose(monkeypatch, knowledge, 0.3, 2.0, sums=0.1) == "sums"
-    assert choose(monkeypatch, knowledge, 0.11, 2.0, sums=0.1) == "many"
-    wide = replace(knowledge, x=np.tile(knowledge.x, 43))  # 129 columns are too many to sum
-    assert choose(monkeypatch, wide, 0.3, 2.0, sums=0.1) == "many"
+    assert choose(monkeypatch, knowledge, 0.3, 2.0, sums=0.15) == "sums"
+    assert choose(monkeypatch, knowledge, 0.152, 2.0, sums=0.15) == "many"
+    assert choose(monkeypatch, replace(knowledge, profile=None), 0.3, 2.0, sums=0.15) == "many"
+
+
+def test_nothing_is_trained_where_the_teacher_is_a_sum(
+    knowledge: Knowledge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def train(*_: Any, **__: Any) -> Any:
+        raise AssertionError("trained")
+
+    monkeypatch.setattr("stillwatch.students.auto.train", train)
+    assert choose(monkeypatch, knowledge, 0.0, 0.0, sums=0.05) == "sums"
+    with pytest.raises(AssertionError, match="trained"):
+        choose(monkeypatch, knowledge, 0.0, 0.0, sums=0.15)
 
 
 def test_layers_must_be_better_on_real_rows_too(

@@ -6,8 +6,12 @@ For a value x of a column with median c, robust scale s and half-width b of its 
     f = z / sqrt(1 + |z|),            z = b clip(u, -1, 1)
 
 f grows like the square root of z: a heavy tail keeps its order without crushing the bulk. Beyond the box f stands still and the
-guard, log(max(1, sum |u|)), takes over (see `students.protocol`): so every student keeps the order of a column as far as float32
-reaches, and no student is asked for a value unlike all that it was trained on.
+guard takes over (see `students.protocol`):
+
+    guard = log(max(1, sum |u|) / max(1, sum |clip(u, -1, 1)|))
+
+It is zero inside the box. So every student keeps the order of a column as far as float32 reaches, and no student is asked for a
+value unlike all that it was trained on.
 
 A constant column becomes "differs from its training value", 0 or a fixed step.
 """
@@ -105,10 +109,14 @@ class Numbers:
         return np.where(d[:, self.constants] != 0, np.float32(DIFFERS), np.float32(0))
 
     def guard(self, u: Float32) -> Float32:
-        """(n,) log(max(1, sum |u|)): zero for ordinary rows, growing without bound outside the box."""
+        """(n,) zero inside the box, growing without bound outside."""
         with np.errstate(over="ignore"):
             total = np.abs(u).sum(axis=1, dtype=np.float32)
-        guard: Float32 = np.log(np.clip(total, np.float32(1), np.float32(_SUM_CAP)))
+        inside = np.clip(u, np.float32(-1), np.float32(1))
+        least = np.abs(inside).sum(axis=1, dtype=np.float32)
+        guard: Float32 = np.log(
+            np.clip(total, np.float32(1), np.float32(_SUM_CAP)) / np.maximum(least, np.float32(1))
+        )
         return guard
 
     def write(self, graph: Graph, num: str | None, num64: str | None) -> Written:
@@ -136,8 +144,16 @@ class Numbers:
             steep = graph.add("Mul", graph.add("Abs", clipped), graph.constant(slope))
             root = graph.add("Sqrt", graph.add("Add", steep, graph.constant(floor)))
             blocks.append(graph.add("Div", clipped, root))
-            total = graph.add("ReduceL1", u, axes=[1], keepdims=1)
-            guard = graph.add("Log", graph.add("Clip", total, graph.constant(1.0), graph.constant(_SUM_CAP)))
+            total, least = (
+                graph.add(
+                    "Clip",
+                    graph.add("ReduceL1", part, axes=[1], keepdims=1),
+                    graph.constant(1.0),
+                    graph.constant(_SUM_CAP),
+                )
+                for part in (u, clipped)
+            )
+            guard = graph.add("Log", graph.add("Div", total, least))
         if constants is not None:
             same = graph.add("Equal", constants, graph.constant(0.0))
             step = graph.add("Cast", graph.add("Not", same), to=1)

@@ -13,12 +13,13 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from stillwatch.errors import InputError
+from stillwatch.knowledge.profile import Profile
 from stillwatch.knowledge.soften import Softener
 
 TRAIN = "train"
 NEAR = "local"  # the kind of synthetic rows that lie where new rows would
 HARD = "hard"  # the kind that lies around rows which a scout got wrong
-_ROWS, _PROVENANCE = "rows.parquet", "provenance.json"
+_ROWS, _PROFILE, _PROVENANCE = "rows.parquet", "profile.parquet", "provenance.json"
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,8 @@ class Knowledge:
     uncertainty
         (n,) float32 how far the members of the teacher disagree about a row: the standard deviation of their scores on one
         scale; None: the teacher has no members.
+    profile
+        what the teacher said of one column at a time; None: it was not asked.
     provenance
         JSON-able: teacher, softening, seed, shares, versions.
     """
@@ -55,6 +58,7 @@ class Knowledge:
     held_out: NDArray[np.bool_]
     provenance: dict[str, Any]
     uncertainty: NDArray[np.float32] | None = None
+    profile: Profile | None = None
 
     def __len__(self) -> int:
         return len(self.x)
@@ -88,7 +92,7 @@ class Knowledge:
         )
 
     def save(self, folder: str | Path) -> None:
-        """Write `rows.parquet` and `provenance.json` into a folder, which is made."""
+        """Write `rows.parquet`, `profile.parquet` and `provenance.json` into a folder, which is made."""
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         columns: dict[str, Any] = {f"x{j}": column for j, column in enumerate(self.x.T)}
@@ -97,6 +101,10 @@ class Knowledge:
             columns["uncertainty"] = self.uncertainty
         table = pa.table(columns).append_column("kind", pa.array(self.kind.tolist()).dictionary_encode())
         pq.write_table(table, folder / _ROWS)
+        (folder / _PROFILE).unlink(missing_ok=True)
+        if self.profile is not None:
+            rest = np.full(len(self.profile.raw), self.profile.rest)
+            pq.write_table(pa.table(vars(self.profile) | {"rest": rest}), folder / _PROFILE)
         (folder / _PROVENANCE).write_bytes(msgspec.json.format(msgspec.json.encode(self.provenance)))
 
     @classmethod
@@ -112,6 +120,7 @@ class Knowledge:
         try:
             table = pq.read_table(folder / _ROWS)
             provenance = msgspec.json.decode((folder / _PROVENANCE).read_bytes(), type=dict[str, Any])
+            asked = pq.read_table(folder / _PROFILE) if (folder / _PROFILE).exists() else None
         except (OSError, pa.ArrowException, msgspec.DecodeError) as exc:
             raise InputError(f"{folder}: this is not a folder of saved knowledge ({exc}).") from exc
         column = {name: table[name].to_numpy() for name in table.column_names if name != "kind"}
@@ -124,5 +133,11 @@ class Knowledge:
             kind=np.array(table["kind"].to_pylist()),
             held_out=column["held_out"],
             uncertainty=column.get("uncertainty"),
+            profile=None if asked is None else _profile(asked),
             provenance=provenance,
         )
+
+
+def _profile(table: pa.Table) -> Profile:
+    column, value, raw = (table[name].to_numpy() for name in ("column", "value", "raw"))
+    return Profile(table["rest"][0].as_py(), column, value, raw)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from stillwatch.features.pipeline import Code, Features
 from stillwatch.knowledge import transfer
 from stillwatch.knowledge.extract import Asker
 from stillwatch.knowledge.knowledge import HARD, TRAIN, Knowledge
+from stillwatch.knowledge.profile import profile
 from stillwatch.knowledge.soften import Softener, fit_softener
 from stillwatch.teachers.out_of_fold import TrainingScores
 
@@ -37,7 +39,7 @@ def make_knowledge(
     mix: Callable[[transfer.Parents], dict[str, float]] = transfer.mix,
     scout: Scout | None = None,
 ) -> Knowledge:
-    """Draw rows and ask the teacher; then draw more around those that a scout gets wrong, and ask again.
+    """Draw rows and ask the teacher, about one column at a time, too; then draw more around those that a scout gets wrong.
 
     Parameters
     ----------
@@ -77,6 +79,7 @@ def make_knowledge(
     checked, their_kinds = transfer.draw(unseen, to_check, rng, shares)
     everything = transfer.concatenate([train, drawn, checked])
     x = features.assemble(everything)
+    held_out = np.concatenate([held, np.zeros(len(drawn), np.bool_), np.ones(len(checked), np.bool_)])
 
     raw, uncertainty = _answers(asker, x, own, chosen)
     softener = softener or fit_softener(raw[: len(train)], raw[len(train) :])
@@ -87,8 +90,9 @@ def make_knowledge(
         soft=softener.soften(raw),
         guard=features.guard(everything),
         kind=kind,
-        held_out=np.concatenate([held, np.zeros(len(drawn), np.bool_), np.ones(len(checked), np.bool_)]),
+        held_out=held_out,
         uncertainty=None if uncertainty is None else uncertainty.astype(np.float32),
+        profile=profile(asker.ask, x[~held_out], x[: len(train)][~held]),
         provenance=_provenance(asker, softener.center, softener.scale, kind, own, seed),
     )
     if scout is None or not again:
@@ -106,7 +110,8 @@ def _and_again(asker: Asker, features: Features, first: Knowledge, hard: Code) -
     uncertainty = None
     if first.uncertainty is not None and doubt is not None:
         uncertainty = np.concatenate([first.uncertainty, doubt.astype(np.float32)])
-    return Knowledge(
+    return replace(
+        first,
         x=np.concatenate([first.x, x]),
         raw=np.concatenate([first.raw, raw]),
         soft=np.concatenate([first.soft, first.softener.soften(raw)]),

@@ -20,8 +20,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stillwatch.errors import StudentError
+from stillwatch.evaluation.fidelity import spearman
 from stillwatch.graph import Graph
 from stillwatch.knowledge.knowledge import TRAIN, Knowledge
+from stillwatch.knowledge.profile import Profile, knots, spread
 from stillwatch.students.dense import in_blocks
 from stillwatch.students.protocol import Progress
 from stillwatch.students.ridge import solve
@@ -29,8 +31,6 @@ from stillwatch.students.ridge import solve
 _BLOCK = 4096
 _MOST_TERMS = 800  # of columns together, so that solving takes seconds
 _MOST_RAMPS, _FEWEST_RAMPS = 32, 4
-_ENDS = 4  # knots where a column of the training rows ends, just beyond, and where other rows end
-_EDGE = 0.01  # deviations just beyond
 _FAR = 30.0  # soft scores beyond are as good as this one, before they were softened
 _PAIR_RAMPS = 4
 _PAIRED = 30  # columns among which pairs are looked for
@@ -55,6 +55,7 @@ class Additive:
         most pairs of columns that get a function together.
     link
         True: what is summed are raw scores, and their sum is softened. So follows a teacher that is a sum itself, ECOD say.
+        Without pairs its functions are then read off its answers about one column at a time, at as many knots as it was asked.
     """
 
     name = "additive"
@@ -77,12 +78,18 @@ class Additive:
         self.history: tuple[tuple[int, float], ...] = ()
 
     def fit(self, knowledge: Knowledge, *, seed: int, progress: Progress | None = None) -> Self:
-        """Solve for the functions of columns, look for pairs in what they leave, and solve for all; see `Student.fit`."""
+        """Solve for the functions of columns, look for pairs in what they leave, and solve for all; see `Student.fit`.
+
+        With a link and no pairs the teacher is taken for a sum: where it was asked about one column at a time, nothing is solved,
+        its functions are read off.
+        """
+        if self.link and not self.pairs and knowledge.profile is not None:
+            return self._read(knowledge.profile, knowledge, progress)
         learn = ~knowledge.held_out
         x, real = knowledge.x[learn], knowledge.x[learn & (knowledge.kind == TRAIN)]
         self.curved = np.flatnonzero([len(np.unique(column)) > 2 for column in x.T])
         most = self.knots or int(np.clip(_MOST_TERMS // max(len(self.curved), 1), _FEWEST_RAMPS, _MOST_RAMPS))
-        self.ramps = _stacked([_ramps(_knots(x[:, j], real[:, j], most)) for j in self.curved], most)
+        self.ramps = _stacked([_ramps(knots(x[:, j], real[:, j], most + 1)) for j in self.curved], most)
         self.left = self.right = np.empty(0, np.int64)
         self.left_ramps = self.right_ramps = _no_ramps((_PAIR_RAMPS, 0))
         self._solve(knowledge, seed, None if self.pairs else progress)
@@ -198,6 +205,33 @@ class Additive:
         raw = np.sinh(np.clip(target, -_FAR, _FAR))
         return raw, 1 / (1 + raw**2)
 
+    def _read(self, profile: Profile, knowledge: Knowledge, progress: Progress | None) -> Self:
+        """What a column adds is by how much the raw score of the middle row changes with it."""
+        softener = knowledge.softener
+        columns = range(knowledge.x.shape[1])
+        values = [profile.value[profile.column == j] for j in columns]
+        added = [(profile.raw[profile.column == j] - profile.rest) / softener.scale for j in columns]
+        self.curved = np.flatnonzero([len(each) > 2 for each in values])
+        self.left = self.right = np.empty(0, np.int64)
+        self.left_ramps = self.right_ramps = _no_ramps((_PAIR_RAMPS, 0))
+        most = max((len(values[j]) - 1 for j in self.curved), default=1)
+        self.ramps = _stacked([_ramps(values[j]) for j in self.curved], most)
+        straight, climbs = np.zeros(len(values)), np.zeros(self.ramps.start.shape)
+        for place, j in enumerate(self.curved):
+            climbs[: len(values[j]) - 1, place] = np.diff(added[j])
+        for j in np.flatnonzero([len(each) == 2 for each in values]):
+            straight[j] = np.diff(added[j])[0] / np.diff(values[j])[0]
+        first = np.array([each[0] for each in values], np.float64)
+        bias = (profile.rest - softener.center) / softener.scale + sum(each[0] for each in added)
+        self.weight = np.concatenate([straight, climbs.ravel()])[:, None].astype(np.float32)
+        self.bias = np.array([bias - straight @ first], np.float32)
+        held_out = knowledge.held_out
+        agreement = spearman(self.score(knowledge.x[held_out]), knowledge.target[held_out])
+        self.history = ((1, agreement),)
+        if progress is not None:
+            progress(1, 1, agreement)
+        return self
+
     def _solve(self, knowledge: Knowledge, seed: int, progress: Progress | None) -> None:
         target, counts = self._aim(knowledge)
         weight, bias, self.history = solve(
@@ -224,40 +258,13 @@ class Additive:
         best = sorted(gains, key=lambda pair: (-gains[pair], pair))[: self.pairs]
         self.left, self.right = (np.array(side, dtype=np.int64) for side in zip(*best, strict=True))
         self.left_ramps, self.right_ramps = (
-            _stacked([_ramps(_spread(x[:, j], _PAIR_RAMPS)) for j in side], _PAIR_RAMPS)
+            _stacked([_ramps(spread(x[:, j], _PAIR_RAMPS + 1)) for j in side], _PAIR_RAMPS)
             for side in (self.left, self.right)
         )
 
     def _check_fitted(self) -> None:
         if not self.weight.size:
             raise StudentError("This student is not fitted. Call fit(knowledge) first.")
-
-
-def _knots(column: NDArray[np.float32], real: NDArray[np.float32], most: int) -> NDArray[np.float32]:
-    """Knots of a column's function, ascending.
-
-    Half of those among the (m,) values of training rows lie as many rows apart as each other, half the closer the further out:
-    there scores turn. Where these values end a score may jump, and it may go on as far as the (n,) values of all rows.
-    """
-    inner, values = most + 1 - _ENDS, np.unique(real)
-    if inner < 2 or not len(values):
-        return _spread(column, most)
-    if len(values) > inner:
-        rows, real = len(real), np.sort(real)
-        out = np.geomspace(1, rows / 2, inner // 4).round().astype(np.int64) - 1
-        even = np.linspace(0, rows - 1, inner - 2 * len(out)).round().astype(np.int64)
-        values = np.unique(real[np.concatenate([out, even, rows - 1 - out])])
-    edge = np.float32(_EDGE * real.std())
-    ends = [column.min(), values[0] - edge, values[-1] + edge, column.max()]
-    return np.unique(np.append(values, ends).astype(np.float32))
-
-
-def _spread(column: NDArray[np.float32], most: int) -> NDArray[np.float32]:
-    """Knots as many rows apart as each other: the values of a column that takes few, quantiles of all others."""
-    values = np.unique(column)
-    if len(values) <= most + 1:
-        return values
-    return np.unique(np.quantile(column, np.linspace(0, 1, most + 1), method="nearest"))
 
 
 def _ramps(knots: NDArray[np.float32]) -> Ramps:

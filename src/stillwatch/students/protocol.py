@@ -3,7 +3,7 @@
 A student maps the feature matrix to the teacher's soft score less the guard (see `features.number`). The guard is added
 outside, for every student alike:
 
-    score = student(features) + guard,    guard = log(max(1, sum |u|))
+    score = student(features) + guard,    guard = log(max(1, sum |u|) / max(1, sum |clip(u, -1, 1)|)), 0 inside the box
 
 so that inside the box the student answers as its teacher does, and outside, where no student can be trusted to extrapolate,
 a row that goes further out always scores higher.
