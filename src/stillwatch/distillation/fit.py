@@ -32,7 +32,7 @@ from stillwatch.teachers.out_of_fold import training_scores
 from stillwatch.teachers.protocol import Teacher
 
 Progress = Callable[[str, int, int], None]
-_WARM_SHARE = 0.4  # of the usual synthetic rows, for a student that has seen such rows before
+_WARM_SHARE = 0.3  # of the usual synthetic rows, for a student that has seen such rows before
 _EXAMINED = 4_000  # unseen rows on which students are compared
 
 
