@@ -47,18 +47,16 @@ def test_discrete_columns_keep_to_values_that_exist(kind: str, parents, rng: np.
         assert np.isin(made, np.unique(parents.code.u[:, j].round(5))).all()
 
 
-@pytest.mark.parametrize("kind", ["jitter", "between", "local", "stretch"])
+@pytest.mark.parametrize("kind", ["jitter", "between", "local"])
 def test_what_does_not_change_is_the_same_to_the_last_digit(kind: str, rng: np.random.Generator) -> None:
-    columns = rng.normal(size=(600, 3))
-    columns[:, 0] = np.where(
-        rng.random(600) < 0.9, columns[:, 0].min(), columns[:, 0]
-    )  # the least, of most rows
+    columns = rng.normal(size=(600, 12))
+    columns[:240, :10] = -5 - rng.random(10)  # ten values that 240 rows share
     parents = described(columns)
-    least = parents.code.u[:, 0].min()
-    made = KINDS[kind](parents, 2_000, rng).u[:, 0]
-    close = np.isclose(made, least, rtol=1e-6, atol=0)
-    assert close.mean() > 0.2
-    assert (made[close] == least).all()
+    shared = parents.code.u[0, :10]
+    made = KINDS[kind](parents, 500, rng).u[:, :10]
+    close = np.isclose(made, shared, rtol=1e-5, atol=0)
+    assert close.mean() > 0.05
+    assert (made == shared)[close].all()
 
 
 def test_shares_are_kept_and_a_seed_repeats(parents) -> None:  # type: ignore[no-untyped-def]
