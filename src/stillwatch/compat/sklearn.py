@@ -3,7 +3,7 @@
 >>> import numpy as np
 >>> from stillwatch import MLP
 >>> X = np.random.default_rng(0).normal(size=(60, 2))
->>> detector = DistilledDetector(teacher="knn", student=MLP(hidden=(8,), steps=50)).fit(X)
+>>> detector = DistilledDetector(teacher="knn", student=MLP(hidden=(16,), steps=300)).fit(X)
 >>> detector.predict([[0.1, 0.2], [40.0, -30.0]]).tolist()
 [1, -1]
 """
