@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import stillwatch as sw
+from stillwatch.distillation import cost
 from stillwatch.distillation.cost import latencies
 from stillwatch.distillation.search import ROOM, Capacity, Exam, search
 from stillwatch.graph import Graph
@@ -54,7 +55,7 @@ def export(student: Student) -> bytes:
     return graph.finish(student.write(graph, graph.input("num", 4)))
 
 
-def clock(models: Mapping[str, bytes]) -> dict[str, float]:
+def clock(models: Mapping[str, bytes], *, moments: int = 1) -> dict[str, float]:
     return {name: CLOCK[name] for name in models}
 
 
@@ -175,7 +176,7 @@ def test_recorded_costs_decide_the_same_without_a_clock(knowledge: Knowledge, ex
         Capacity(sw.Budget(latency_us=7), CHOICES), knowledge, exam, export=export, latencies=clock, seed=0
     )
 
-    def broken(models: Mapping[str, bytes]) -> dict[str, float]:
+    def broken(models: Mapping[str, bytes], *, moments: int = 1) -> dict[str, float]:
         raise AssertionError("a clock was read")
 
     again, second = search(
@@ -265,6 +266,25 @@ class TestDistill:
         manifest = distilled.manifest
         measured = latencies({"it": distilled.model}, packed, manifest.layout, manifest.schema)
         assert 0 < measured["it"] < 10_000
+
+    def test_a_latency_is_that_of_the_slow_moments(
+        self, rows: np.ndarray, distilled: sw.Distillation, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        moments, now = [1], [0]
+
+        def next_moment(seconds: float) -> None:
+            moments.append(1)
+
+        def clock() -> int:
+            now[0] += 20_000 if len(moments) % 5 == 0 else 10_000
+            return now[0]
+
+        monkeypatch.setattr(cost, "sleep", next_moment)
+        monkeypatch.setattr(cost, "perf_counter_ns", clock)
+        (packed,) = distilled.scorer.pack(rows)
+        manifest = distilled.manifest
+        measured = latencies({"it": distilled.model}, packed, manifest.layout, manifest.schema)
+        assert measured == {"it": 20.0}
 
     def test_without_a_budget_nothing_is_searched(self, rows: np.ndarray) -> None:
         plain = sw.distill(rows, teacher="knn", assume_normal=True, student="linear")

@@ -166,7 +166,7 @@ def train(
             knowledge,
             examine(prepared.asker, features, prepared.code, knowledge, seed=seed),
             export=lambda tried: write_graph(features, tried),
-            latencies=lambda models: latencies(models, rows, features.layout, prepared.schema),
+            latencies=partial(latencies, rows=rows, layout=features.layout, schema=prepared.schema),
             seed=seed,
             progress=tell,
         )

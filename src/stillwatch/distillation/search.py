@@ -14,6 +14,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,8 +32,15 @@ _ALIKE = 0.0005  # fidelities closer than this count as one, and the smaller stu
 _FAR = 1.2  # share of the latency beyond which a clock cannot be wrong
 
 Export = Callable[[Student], bytes]
-Latencies = Callable[[Mapping[str, bytes]], dict[str, float]]
 Told = Callable[[int, int], None]
+
+
+class Latencies(Protocol):
+    """A clock; see `cost.latencies`."""
+
+    def __call__(self, models: Mapping[str, bytes], *, moments: int = ...) -> dict[str, float]:
+        """Microseconds of one row by name, as slow as it is in so many moments."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -42,7 +50,7 @@ class Budget:
     Parameters
     ----------
     latency_us
-        most microseconds for one row, raw values in, by onnxruntime on one core of this machine; None: any.
+        most microseconds for one row, raw values in, by onnxruntime on one core of this machine in its slow moments; None: any.
     size_kb
         most kilobytes (of 1,000) of `model.onnx`; None: any.
     fidelity
@@ -108,7 +116,7 @@ class Trial:
         rank agreement with the teacher over the upper half of real rows held out, and of rows of a kind that no student
         trains on.
     latency_us
-        of one row, by the exported graph.
+        of one row, by the exported graph, in a slow moment of the machine.
     bytes
         of the exported graph.
     inside
@@ -208,7 +216,7 @@ def search(
     export
         student to the bytes of the whole graph, raw values in.
     latencies
-        graphs by name to microseconds of one row.
+        the clock.
 
     Raises
     ------
@@ -295,7 +303,7 @@ class _Workshop:
     def too_far(self, choice: Choice) -> bool:
         """Whether a trained choice is so far outside that larger ones of its family need no trial."""
         graph = self._graphs[choice.name]
-        latency = self._costs.get(choice.name) or self._clock({choice.name: graph})[choice.name]
+        latency = self._costs.get(choice.name) or self._clock({choice.name: graph}, moments=1)[choice.name]
         return not self._budget.holds(latency, len(graph), room=_FAR)
 
     def trials(self) -> list[Trial]:

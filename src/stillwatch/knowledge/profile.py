@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 _MOST_QUESTIONS = 5_000
 _MOST_KNOTS, _FEWEST_KNOTS = 64, 16
-ENDS = 4  # knots where a column of the training rows ends, just beyond, and where other rows end
+_ENDS = 4  # knots where a column of the training rows ends, just beyond, and where other rows end
 _EDGE = 0.01  # deviations just beyond
 
 
@@ -79,7 +79,7 @@ def knots(column: NDArray[np.float32], real: NDArray[np.float32], most: int) -> 
     Of those among the (m,) values of training rows a third lie as many rows apart as each other, two thirds the closer the
     further out: there scores turn. Where these values end a score may jump, and it may go on as far as all rows reach.
     """
-    inner, values = most - ENDS, np.unique(real)
+    inner, values = most - _ENDS, np.unique(real)
     if inner < 2 or not len(values):
         return spread(column, most)
     if len(values) > inner:

@@ -18,7 +18,7 @@ from stillwatch.training.loop import train
 
 _BATCH = 512
 _LEARNING_RATE = 5e-3
-_WARM = 0.15  # share of the steps that training takes when it goes on from an earlier student
+_WARM = 0.25  # share of the steps that training takes when it goes on from an earlier student
 
 
 class Lesson:
@@ -65,14 +65,17 @@ class Lesson:
             network,
             self._batches(),
             _loss,
-            self._validate,
+            self.agreement,
             steps=steps,
             learning_rate=_LEARNING_RATE,
+            trained=warm,
             progress=progress,
         )
         return tuple((check.step, check.value) for check in checks)
 
-    def _validate(self, network: nn.Module) -> float:
+    @torch.no_grad()
+    def agreement(self, network: nn.Module) -> float:
+        """Rank agreement with the teacher on the rows held out."""
         scores = torch.cat([network(rows) for rows in torch.split(self._unseen, 4096)])
         return spearman(scores.squeeze(1).numpy(), self._asked)
 

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from stillwatch.knowledge.nearest import nearest
+from stillwatch.students.lesson import stack
 
 FEWEST_ROWS = 20  # rows that a point starts as the mean of
 _NEAR = 0.9  # share of the points that start among training rows
@@ -30,17 +31,19 @@ class Points(nn.Module):
         (n, d) training rows, for the scale of distances.
     nearest
         how many points are looked at.
-    dense
-        layers of (n, nearest + d) to (n, 1).
+    layers
+        of (n, nearest + d) to (n, 1).
     """
 
-    def __init__(self, places: Tensor, axes: Tensor, train: Tensor, nearest: int, dense: nn.Module) -> None:
+    def __init__(
+        self, places: Tensor, axes: Tensor, train: Tensor, nearest: int, layers: list[nn.Linear]
+    ) -> None:
         super().__init__()
         # Columns stay columns; main axes of very many turn to where distances tell most.
         self.axes = nn.Parameter(axes, requires_grad=axes.shape[0] != axes.shape[1])
         self.weight = nn.Parameter(torch.zeros(axes.shape[1]))
         self.moved = nn.Parameter(torch.zeros_like(places))
-        self.dense = dense
+        self.layers, self.dense = layers, stack(layers)
         self._start: Tensor = places
         self._nearest = nearest
         # A point among many close ones moves in short steps, a lonely one in long ones.

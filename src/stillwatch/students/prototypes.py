@@ -11,7 +11,7 @@ No point is a training row: each starts as the mean of at least 20 rows that the
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,12 @@ from stillwatch.knowledge.knowledge import TRAIN, Knowledge
 from stillwatch.knowledge.nearest import nearest
 from stillwatch.students.dense import Layers, forward, in_blocks, rounded_layers, write_layers
 from stillwatch.students.protocol import Progress
+
+if TYPE_CHECKING:  # PyTorch is there when training, not when scoring
+    from torch import Tensor
+
+    from stillwatch.students.lesson import Lesson
+    from stillwatch.students.points import Points
 
 _BLOCK = 1024
 _MOST, _MOST_WIDE = 1536, 512  # a wide table pays for its features already
@@ -51,8 +57,8 @@ class Prototypes:
     Attributes
     ----------
     warm
-        the next training goes on from the axes and layers that are there, and takes 0.15 of the steps; points start anew, where
-        the new rows are.
+        the next training goes on from the axes and layers that are there, and takes a quarter of the steps; points start where
+        they are, or anew where the new rows are, whichever agrees better on rows held out.
     """
 
     name = "prototypes"
@@ -87,9 +93,8 @@ class Prototypes:
         """Train on the rows that are not held out; see `Student.fit`."""
         import torch
 
-        from stillwatch.students.lesson import Lesson, dense_layers, fold, stack
-        from stillwatch.students.points import Points, main_axes, starting_places
-        from stillwatch.students.warm import unfold
+        from stillwatch.students.lesson import Lesson, fold
+        from stillwatch.students.points import main_axes, starting_places
         from stillwatch.training.loop import one_thread
 
         lesson = Lesson(knowledge, seed=seed)
@@ -103,19 +108,13 @@ class Prototypes:
                 others = axes.numel() + sum(a * b for a, b in pairwise(widths))
                 count = self.points or _default_points(len(lesson), axes.shape[0], axes.shape[1], others)
             rng = np.random.default_rng(seed)
-            places = starting_places(lesson.x @ axes, train, count, rng, keep=self.warm)
-            if self.warm and len(places) < self._looked_at:  # rows so alike that the layers would miss some
-                places = torch.from_numpy(self.places - lesson.shift @ self.axes)
-            looked_at = min(self.nearest, len(places))
-            layers = dense_layers((looked_at + lesson.x.shape[1], *self.hidden, 1), seed=seed)
-            network = Points(places, axes, lesson.x[train], looked_at, stack(layers))
-            shift, spread = (
-                np.concatenate([learnt.numpy(), plain])
-                for learnt, plain in ((network.centre, lesson.shift), (network.scale, lesson.spread))
-            )
+            starts = [starting_places(lesson.x @ axes, train, count, rng, keep=self.warm)]
             if self.warm:
-                network.blur = self.blur
-                unfold(layers, self.layers, shift, spread, lesson.middle, lesson.height)
+                earlier = torch.from_numpy(self.places - lesson.shift @ self.axes)
+                # Rows so alike that fewer points are left than the layers read: these start where they were.
+                starts = [earlier, *(places for places in starts if len(places) >= self._looked_at)]
+            networks = [self._network(lesson, places, axes, seed) for places in starts]
+            network = networks[0] if len(networks) == 1 else max(networks, key=lesson.agreement)
             self.history = lesson.teach(network, steps=self.steps, warm=self.warm, progress=progress)
         self.warm = False
 
@@ -126,7 +125,7 @@ class Prototypes:
         offset = lesson.shift.astype(np.float64) @ self.axes
         self.places = (network.places().detach().double().numpy() * weight + offset).astype(np.float32)
         self.blur = network.blur
-        self.layers = fold(layers, shift, spread, lesson.middle, lesson.height)
+        self.layers = fold(network.layers, *_scales(network, lesson), lesson.middle, lesson.height)
         if self.half:
             self.places, self.axes, self.layers = (
                 rounded(self.places),
@@ -183,6 +182,20 @@ class Prototypes:
     def _looked_at(self) -> int:
         return min(self.nearest, len(self.places))
 
+    def _network(self, lesson: Lesson, places: Tensor, axes: Tensor, seed: int) -> Points:
+        """What training starts from: points at these places, before layers that are new or go on."""
+        from stillwatch.students.lesson import dense_layers
+        from stillwatch.students.points import Points
+        from stillwatch.students.warm import unfold
+
+        looked_at = min(self.nearest, len(places))
+        layers = dense_layers((looked_at + lesson.x.shape[1], *self.hidden, 1), seed=seed)
+        network = Points(places, axes, lesson.x[lesson.kind == TRAIN], looked_at, layers)
+        if self.warm:
+            network.blur = self.blur
+            unfold(layers, self.layers, *_scales(network, lesson), lesson.middle, lesson.height)
+        return network
+
     def _forward(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
         along = x.astype(np.float64) @ self.axes.astype(np.float64)
         places = self.places.astype(np.float64)
@@ -194,6 +207,14 @@ class Prototypes:
     def _check_fitted(self) -> None:
         if not self.layers:
             raise StudentError("This student is not fitted. Call fit(knowledge) first.")
+
+
+def _scales(network: Points, lesson: Lesson) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """(m,) middle and spread of what the layers read: distances, and columns."""
+    return (
+        np.concatenate([network.centre.numpy(), lesson.shift]),
+        np.concatenate([network.scale.numpy(), lesson.spread]),
+    )
 
 
 def _default_points(rows: int, columns: int, axes: int, others: int) -> int:

@@ -74,6 +74,7 @@ def train(
     learning_rate: float,
     checks: int = 12,
     patience: int = 4,
+    trained: bool = False,
     progress: Callable[[int, int, float], None] | None = None,
     start: State | None = None,
     keep: Callable[[State], None] | None = None,
@@ -92,6 +93,8 @@ def train(
         most steps; the learning rate rises for a twentieth of them and falls to zero along a cosine.
     patience
         stop after so many checks in a row below the best.
+    trained
+        the model has been trained before: as it comes it is checked, too, and it may be the best.
     progress
         called with (step, steps, best value) after every check.
     start
@@ -116,6 +119,9 @@ def train(
         history, weights = list(start.history), start.best
         model.load_state_dict(start.weights)
         optimizer.load_state_dict(start.optimizer)
+    elif trained:
+        with torch.no_grad():
+            history.append(Check(0, validate(model)))
     best = max(reversed(history), key=lambda check: check.value, default=Check(0, -math.inf))
     for step in range(history[-1].step + 1 if history else 1, steps + 1):
         if sum(check.step > best.step for check in history) >= patience:
