@@ -110,7 +110,7 @@ def test_training_goes_on_from_where_it_stood(family: str, seen: Knowledge) -> N
     student.warm, student.steps = True, 40
     student.fit(seen, seed=0)
     assert student.history[0][0] == 0  # as it came
-    assert student.history[-1][0] <= 10  # a quarter of the steps
+    assert student.history[-1][0] <= 6  # 0.15 of the steps
     assert max(agrees for _, agrees in student.history) > cold.history[-1][1] + 0.05
     assert not student.warm  # once
 
@@ -132,7 +132,7 @@ def test_points_start_anew_where_rows_moved_and_stay_where_they_did_not() -> Non
     student = sw.Prototypes(30, hidden=(16, 16), steps=200).fit(here, seed=0)
     places = student.places
     for rows, moved in ((here, False), (there, True)):
-        student.warm, student.steps = True, 4  # one step: where they start
+        student.warm, student.steps = True, 7  # one step: where they start
         student.fit(rows, seed=0)
         assert (np.abs(student.places.mean(axis=0) - places.mean(axis=0)).min() > 4) == moved
 

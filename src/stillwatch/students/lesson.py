@@ -18,7 +18,10 @@ from stillwatch.training.loop import train
 
 _BATCH = 512
 _LEARNING_RATE = 5e-3
-_WARM = 0.25  # share of the steps that training takes when it goes on from an earlier student
+_CHECKS, _PATIENCE = 12, 4
+# What training takes when it goes on from an earlier student.
+_WARM_SHARE = 0.15  # of the steps
+_WARM_CHECKS, _WARM_PATIENCE = 6, 3
 
 
 class Lesson:
@@ -60,14 +63,15 @@ class Lesson:
         `steps` is the most, None: by the number of rows; one that goes on from an earlier student, `warm`, takes a part of them.
         """
         steps = steps or default_steps(len(self))
-        steps = round(_WARM * steps) if warm else steps
         checks = train(
             network,
             self._batches(),
             _loss,
             self.agreement,
-            steps=steps,
+            steps=round(_WARM_SHARE * steps) if warm else steps,
             learning_rate=_LEARNING_RATE,
+            checks=_WARM_CHECKS if warm else _CHECKS,
+            patience=_WARM_PATIENCE if warm else _PATIENCE,
             trained=warm,
             progress=progress,
         )

@@ -32,7 +32,7 @@ class MLP:
     Attributes
     ----------
     warm
-        the next training goes on from the layers that are there, and takes a quarter of the steps.
+        the next training goes on from the layers that are there, and takes 0.15 of the steps.
     """
 
     name = "mlp"

@@ -57,7 +57,7 @@ class Prototypes:
     Attributes
     ----------
     warm
-        the next training goes on from the axes and layers that are there, and takes a quarter of the steps; points start where
+        the next training goes on from the axes and layers that are there, and takes 0.15 of the steps; points start where
         they are, or anew where the new rows are, whichever agrees better on rows held out.
     """
 
