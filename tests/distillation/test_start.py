@@ -6,6 +6,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
+import msgspec
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -75,8 +76,6 @@ def test_a_student_is_read_back_from_its_graph(name: str, old: pa.Table) -> None
 
 
 def test_features_are_the_same_after_a_detour_over_json(old: pa.Table, new: pa.Table) -> None:
-    import msgspec
-
     stamped = old.append_column("when", pa.array(np.arange(len(old)), pa.timestamp("s")))
     schema = infer_schema(sw.open_source(stamped), label="fraud")
     rows = Packer(schema).table(stamped)
@@ -161,6 +160,25 @@ def test_the_earlier_student_says_where_to_ask_again(seen: Knowledge) -> None:
     assert np.abs(anew(seen) - seen.x[:, 0]).max() > 0.1
 
 
+@pytest.mark.parametrize(
+    ("before", "now", "rows", "said"),
+    [
+        (0.93, 0.87, 2_000, True),
+        (0.93, 0.92, 2_000, False),
+        (0.73, 0.70, 2_000, False),  # by chance, perhaps
+        (0.93, 0.87, 100, False),  # by chance, perhaps
+        (1.0, 0.9, 2_000, True),
+        (1.0, 1.0, 2_000, False),
+        (0.87, 0.93, 2_000, False),
+        (0.93, None, 5, False),
+    ],
+)
+def test_a_shortfall_is_more_than_chance(before: float, now: float | None, rows: int, said: bool) -> None:
+    earlier = SimpleNamespace(agreed=before)
+    told = Start.shortfall(cast(Start, earlier), {"spearman_upper": now, "rows": rows})
+    assert bool(told) == said
+
+
 class TestAgain:
     def test_scores_keep_their_scale_and_thresholds_compare(
         self, first: sw.Distillation, new: pa.Table, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -176,6 +194,21 @@ class TestAgain:
         features = [d.fitted.features.transform(next(d.scorer.pack(new))) for d in (first, again)]
         np.testing.assert_array_equal(*features)
         assert len(again.knowledge) < 0.6 * len(first.knowledge)
+
+    def test_a_restart_that_cannot_follow_says_so(self, first: sw.Distillation, old: pa.Table) -> None:
+        agreed = first.manifest.fidelity["spearman_upper"]
+        assert begin(first, "auto").agreed == agreed
+
+        def told(before: float | None) -> list[str]:
+            fidelity = first.manifest.fidelity | {"spearman_upper": before}
+            manifest = msgspec.structs.replace(first.manifest, fidelity=fidelity)
+            earlier = SimpleNamespace(manifest=manifest, model=first.model)
+            again = sw.distill(old, teacher="isolation_forest", start=earlier)
+            return [said for said in again.warnings if said.startswith("start: ")]
+
+        assert told(agreed) == told(None) == []
+        (said,) = told(0.999)
+        assert "that of the earlier model to 0.999" in said
 
     def test_a_run_repeats(self, first: sw.Distillation, new: pa.Table) -> None:
         one, two = (sw.distill(new, teacher="isolation_forest", start=first) for _ in range(2))
@@ -208,8 +241,6 @@ class TestAgain:
 
     def test_a_model_that_was_misread_is_refused(self, first: sw.Distillation) -> None:
         from dataclasses import replace
-
-        import msgspec
 
         state = dict(first.manifest.knowledge["features"])
         numbers = dict(state["numbers"])

@@ -214,6 +214,8 @@ def distill(
         )
     if fitted.search is not None and fitted.search.note:
         warnings.append(fitted.search.note)
+    if begun is not None and (short := begun.shortfall(manifest.fidelity)):
+        warnings.append(short)
     warnings += teacher_notes(health)
     return Distillation(
         source=source.description,
