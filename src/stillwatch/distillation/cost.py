@@ -12,7 +12,7 @@ from stillwatch.artifact.parity import open_session
 from stillwatch.table.pack import Layout, Rows
 from stillwatch.table.schema import Schema
 
-MOMENTS = 30
+_MOMENTS = 30
 _PAUSE = 0.1  # seconds from one moment to the next
 _SLOW = 0.9  # quantile of the moments
 _CALLS = 60
@@ -20,7 +20,7 @@ _ROWS = 16
 
 
 def latencies(
-    models: Mapping[str, bytes], rows: Rows, layout: Layout, schema: Schema, *, moments: int = MOMENTS
+    models: Mapping[str, bytes], rows: Rows, layout: Layout, schema: Schema, *, moments: int = _MOMENTS
 ) -> dict[str, float]:
     """Microseconds of one row, raw values in, by onnxruntime on one core: the median call, in a slow moment of the machine.
 

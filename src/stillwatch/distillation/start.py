@@ -23,9 +23,8 @@ from stillwatch.students.warm import student_of
 from stillwatch.table.schema import Schema
 
 STATE = "features"  # where in the knowledge of a manifest the constants of the features stand
-_FALLEN = (
-    0.05  # what a restart may lack of Fisher's z of the agreement without a word: 0.007 of 0.93, 0.02 of 0.73
-)
+# What a restart may lack of Fisher's z of the agreement without a word: 0.007 of 0.93, 0.02 of 0.73.
+_FALLEN = 0.05
 _MOST = 0.9999  # agreement above this counts as this
 
 

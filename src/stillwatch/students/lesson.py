@@ -11,14 +11,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from stillwatch.evaluation.fidelity import spearman
-from stillwatch.knowledge.knowledge import Knowledge
+from stillwatch.knowledge.knowledge import TRAIN, Knowledge
 from stillwatch.students.dense import Layers
 from stillwatch.students.protocol import Progress
-from stillwatch.training.loop import train
+from stillwatch.training.loop import CHECKS, PATIENCE, train
 
 _BATCH = 512
 _LEARNING_RATE = 5e-3
-_CHECKS, _PATIENCE = 12, 4
 # What training takes when it goes on from an earlier student.
 _WARM_SHARE = 0.15  # of the steps
 _WARM_CHECKS, _WARM_PATIENCE = 6, 3
@@ -31,8 +30,8 @@ class Lesson:
     ----------
     x
         (n, d) standardised features of the rows to learn from.
-    kind
-        (n,) where each of these rows came from.
+    train
+        (n,) which of these are training rows.
     shift, spread
         (d,) features = x * spread + shift.
     middle, height
@@ -45,7 +44,7 @@ class Lesson:
         self.shift, self.spread = x.mean(axis=0), x.std(axis=0)
         self.spread[self.spread < 1e-6] = 1
         self.middle, self.height = float(target.mean()), max(float(target.std()), 1e-6)
-        self.kind = knowledge.kind[learn]
+        self.train = torch.from_numpy(knowledge.kind[learn] == TRAIN)
         self.x = torch.from_numpy((x - self.shift) / self.spread)
         self._targets = torch.from_numpy((target - self.middle) / self.height)
         self._unseen = torch.from_numpy((knowledge.x[~learn] - self.shift) / self.spread)
@@ -70,8 +69,8 @@ class Lesson:
             self.agreement,
             steps=round(_WARM_SHARE * steps) if warm else steps,
             learning_rate=_LEARNING_RATE,
-            checks=_WARM_CHECKS if warm else _CHECKS,
-            patience=_WARM_PATIENCE if warm else _PATIENCE,
+            checks=_WARM_CHECKS if warm else CHECKS,
+            patience=_WARM_PATIENCE if warm else PATIENCE,
             trained=warm,
             progress=progress,
         )

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from stillwatch.errors import StudentError
 from stillwatch.graph import Graph, rounded
-from stillwatch.knowledge.knowledge import TRAIN, Knowledge
+from stillwatch.knowledge.knowledge import Knowledge
 from stillwatch.knowledge.nearest import nearest
 from stillwatch.students.dense import Layers, forward, in_blocks, rounded_layers, write_layers
 from stillwatch.students.protocol import Progress
@@ -99,20 +99,20 @@ class Prototypes:
 
         lesson = Lesson(knowledge, seed=seed)
         with one_thread():  # where points start, too: on more threads sums are rounded in another order
-            train = torch.from_numpy(lesson.kind == TRAIN)
             if self.warm:
                 axes, count = torch.from_numpy(self.axes * lesson.spread[:, None]), len(self.places)
             else:
-                axes = main_axes(lesson.x[train], torch.from_numpy(lesson.spread), MOST_AXES)
+                axes = main_axes(lesson.x[lesson.train], torch.from_numpy(lesson.spread), MOST_AXES)
                 widths = (self.nearest + lesson.x.shape[1], *self.hidden, 1)
                 others = axes.numel() + sum(a * b for a, b in pairwise(widths))
                 count = self.points or _default_points(len(lesson), axes.shape[0], axes.shape[1], others)
             rng = np.random.default_rng(seed)
-            starts = [starting_places(lesson.x @ axes, train, count, rng, keep=self.warm)]
+            anew = starting_places(lesson.x @ axes, lesson.train, count, rng, keep=self.warm)
+            starts = [anew]
             if self.warm:
                 earlier = torch.from_numpy(self.places - lesson.shift @ self.axes)
-                # Rows so alike that fewer points are left than the layers read: these start where they were.
-                starts = [earlier, *(places for places in starts if len(places) >= self._looked_at)]
+                # Of rows that are all alike fewer points may be left than the layers read.
+                starts = [earlier, anew] if len(anew) >= self._looked_at else [earlier]
             networks = [self._network(lesson, places, axes, seed) for places in starts]
             network = networks[0] if len(networks) == 1 else max(networks, key=lesson.agreement)
             self.history = lesson.teach(network, steps=self.steps, warm=self.warm, progress=progress)
@@ -190,7 +190,7 @@ class Prototypes:
 
         looked_at = min(self.nearest, len(places))
         layers = dense_layers((looked_at + lesson.x.shape[1], *self.hidden, 1), seed=seed)
-        network = Points(places, axes, lesson.x[lesson.kind == TRAIN], looked_at, layers)
+        network = Points(places, axes, lesson.x[lesson.train], looked_at, layers)
         if self.warm:
             network.blur = self.blur
             unfold(layers, self.layers, *_scales(network, lesson), lesson.middle, lesson.height)

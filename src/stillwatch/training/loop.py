@@ -19,6 +19,7 @@ from stillwatch.errors import StudentError
 
 Batch = TypeVar("Batch")
 Weights = dict[str, Tensor]
+CHECKS, PATIENCE = 12, 4
 
 
 @dataclass(frozen=True)
@@ -72,8 +73,8 @@ def train(
     *,
     steps: int,
     learning_rate: float,
-    checks: int = 12,
-    patience: int = 4,
+    checks: int = CHECKS,
+    patience: int = PATIENCE,
     trained: bool = False,
     progress: Callable[[int, int, float], None] | None = None,
     start: State | None = None,
