@@ -58,7 +58,7 @@ def test_few_rows_all_fit_and_folds_calibrate(rng: np.random.Generator) -> None:
 
 
 def test_too_few_rows_for_the_rate_warn_and_still_work(rng: np.random.Generator) -> None:
-    d = sw.distill(rng.normal(size=(20, 2)), teacher="knn", student=QUICK)
+    d = sw.distill(rng.normal(size=(20, 2)), teacher="knn", student=sw.MLP())
     assert "20 calibration rows support alert rates from 0.048" in d.warnings[0]
     assert d.scorer.alert(np.array([[90.0, 90.0], [0.0, 0.0]]), rate=0.05).tolist() == [True, False]
     # The finest rate that so many rows support became the default.

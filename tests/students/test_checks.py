@@ -97,10 +97,10 @@ def test_torch_numpy_and_onnxruntime_give_one_score(knowledge: Knowledge) -> Non
     import torch
 
     student = sw.MLP(hidden=(16, 16), steps=150).fit(knowledge, seed=0)
-    x = torch.from_numpy(knowledge.x)
-    for i, (weight, bias) in enumerate(student.layers):
-        x = x @ torch.from_numpy(weight) + torch.from_numpy(bias)
-        x = torch.relu(x) if i < len(student.layers) - 1 else x
+    (first, middle, last) = [[torch.from_numpy(part) for part in layer] for layer in student.layers]
+    z = torch.from_numpy(knowledge.x) @ first[0] + first[1]
+    hidden = torch.relu(torch.cat([z, torch.log1p(z**2)], dim=1) @ middle[0] + middle[1])
+    x = hidden @ last[0] + last[1]
     np.testing.assert_allclose(x[:, 0].numpy(), student.score(knowledge.x), rtol=1e-5, atol=1e-5)
 
 

@@ -39,7 +39,7 @@ class _Choice:
 class Auto:
     """A sum over columns where the teacher is one; else points and layers side by side, and what follows the teacher best.
 
-    Points suit teachers that measure distances (neighbours), layers of ReLU those that do not (forests, mixtures), a mean of
+    Points suit teachers that measure distances (neighbours), dense layers those that do not (forests, mixtures), a mean of
     both what contains both, and a sum over columns a teacher that is one (ECOD) or nearly. Where rows lie scattered in many
     columns, few points tell as much as many. Which is the case, the teacher's answers tell.
     """
@@ -62,7 +62,7 @@ class Trained(NamedTuple):
     points
         many of them, and few where there are rows enough to place many.
     layers
-        of ReLU.
+        without points.
     """
 
     points: list[Prototypes]

@@ -1,7 +1,7 @@
 """Points and layers side by side: the mean of two students that err in different places.
 
-Points follow distances, layers of ReLU follow whatever else a teacher does. A teacher that is a mean of both kinds, as `auto`
-is, is best followed by a mean of both.
+Points follow distances to places, dense layers follow whatever else a teacher does. A teacher that is a mean of both kinds, as
+`auto` is, is best followed by a mean of both.
 """
 
 from __future__ import annotations

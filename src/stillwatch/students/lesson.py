@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from itertools import pairwise
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
@@ -12,7 +11,7 @@ from torch import Tensor, nn
 
 from stillwatch.evaluation.fidelity import spearman
 from stillwatch.knowledge.knowledge import TRAIN, Knowledge
-from stillwatch.students.dense import Layers
+from stillwatch.students.dense import Layers, shapes
 from stillwatch.students.protocol import Progress
 from stillwatch.training.loop import CHECKS, PATIENCE, train
 
@@ -92,12 +91,12 @@ class Lesson:
                 yield self.x[chosen], self._targets[chosen]
 
 
-def dense_layers(widths: tuple[int, ...], *, seed: int) -> list[nn.Linear]:
-    """Layers of these widths, weights drawn by `seed` as PyTorch draws them and no bias; the global generator is left alone."""
+def dense_layers(inputs: int, hidden: Sequence[int], *, seed: int) -> list[nn.Linear]:
+    """Layers of these shapes, weights drawn by `seed` as PyTorch draws them and no bias; the global generator is left alone."""
     generator = torch.Generator().manual_seed(seed)
     layers: list[nn.Linear] = [
         nn.utils.skip_init(nn.Linear, a, b)  # type: ignore[no-untyped-call]
-        for a, b in pairwise(widths)
+        for a, b in shapes(inputs, hidden)
     ]
     for layer in layers:
         reach = layer.in_features**-0.5
@@ -107,8 +106,15 @@ def dense_layers(widths: tuple[int, ...], *, seed: int) -> list[nn.Linear]:
 
 
 def stack(layers: list[nn.Linear]) -> nn.Sequential:
-    """The layers with a ReLU between two."""
-    return nn.Sequential(*[part for layer in layers for part in (layer, nn.ReLU())][:-1])
+    """The trainable form of `dense.forward`."""
+    first, *rest = layers
+    return nn.Sequential(first, _ReadTwice(), *[part for layer in rest for part in (layer, nn.ReLU())][:-1])
+
+
+class _ReadTwice(nn.Module):
+    def forward(self, z: Tensor) -> Tensor:
+        """(n, m) to (n, 2 m)."""
+        return torch.cat([z, torch.log(1 + z.square())], dim=1)
 
 
 def fold(

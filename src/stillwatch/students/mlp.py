@@ -1,4 +1,4 @@
-"""A multilayer perceptron: layers of ReLU, the smallest and quickest student."""
+"""A multilayer perceptron: distances from planes, then layers of ReLU; the smallest and quickest student."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _BLOCK = 8192
 
 
 class MLP:
-    """Regression on soft scores, by layers of ReLU.
+    """Regression on soft scores, by distances from planes and layers of ReLU; see `students.dense`.
 
     Parameters
     ----------
@@ -56,9 +56,7 @@ class MLP:
         from stillwatch.training.loop import one_thread
 
         lesson = Lesson(knowledge, seed=seed)
-        layers = dense_layers(
-            (lesson.x.shape[1], *(self.hidden or default_hidden(len(lesson))), 1), seed=seed
-        )
+        layers = dense_layers(lesson.x.shape[1], self.hidden or default_hidden(len(lesson)), seed=seed)
         if self.warm:
             unfold(layers, self.layers, lesson.shift, lesson.spread, lesson.middle, lesson.height)
         with one_thread():
@@ -76,7 +74,7 @@ class MLP:
         return in_blocks(lambda block: forward(self.layers, block), x, _BLOCK)
 
     def write(self, graph: Graph, matrix: str) -> str:
-        """One Gemm and one Relu a layer; see `Student.write`."""
+        """A Gemm a layer, and what stands between two; see `Student.write`."""
         if not self.layers:
             raise StudentError("This student is not fitted. Call fit(knowledge) first.")
         return write_layers(self.layers, graph, matrix)

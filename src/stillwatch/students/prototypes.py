@@ -1,6 +1,6 @@
 """A network that knows places: distances to the nearest of a few hundred learnt points, read by small dense layers.
 
-Most detectors are functions of distance: to neighbours, to centres, along an ellipsoid. Layers of ReLU must put such a function
+Many detectors are functions of distance to many places: to neighbours, to centres. Dense layers must put such a function
 together from planes, which takes far more of them, and far more training, than a file of 200 KB holds. Here the first layer is
 made of points. It learns where they stand (in the manner of learning vector quantisation), how much each column counts, and, by
 the dense layers over distances and columns, anything that distance does not say.
@@ -10,7 +10,6 @@ No point is a training row: each starts as the mean of at least 20 rows that the
 
 from __future__ import annotations
 
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -20,7 +19,7 @@ from stillwatch.errors import StudentError
 from stillwatch.graph import Graph, rounded
 from stillwatch.knowledge.knowledge import Knowledge
 from stillwatch.knowledge.nearest import nearest
-from stillwatch.students.dense import Layers, forward, in_blocks, rounded_layers, write_layers
+from stillwatch.students.dense import Layers, forward, in_blocks, rounded_layers, weights, write_layers
 from stillwatch.students.protocol import Progress
 
 if TYPE_CHECKING:  # PyTorch is there when training, not when scoring
@@ -103,8 +102,7 @@ class Prototypes:
                 axes, count = torch.from_numpy(self.axes * lesson.spread[:, None]), len(self.places)
             else:
                 axes = main_axes(lesson.x[lesson.train], torch.from_numpy(lesson.spread), MOST_AXES)
-                widths = (self.nearest + lesson.x.shape[1], *self.hidden, 1)
-                others = axes.numel() + sum(a * b for a, b in pairwise(widths))
+                others = axes.numel() + weights(self.nearest + lesson.x.shape[1], self.hidden)
                 count = self.points or _default_points(len(lesson), axes.shape[0], axes.shape[1], others)
             rng = np.random.default_rng(seed)
             anew = starting_places(lesson.x @ axes, lesson.train, count, rng, keep=self.warm)
@@ -140,7 +138,7 @@ class Prototypes:
         return in_blocks(self._forward, x, _BLOCK)
 
     def write(self, graph: Graph, matrix: str) -> str:
-        """Choose the nearest points, measure the distances to them, and one Gemm and one Relu a layer; see `Student.write`.
+        """Choose the nearest points, measure the distances to them, and the dense layers; see `Student.write`.
 
         Distances are differences of close numbers: they are measured in double precision. So is the choice, unless the points lie
         so far apart that single precision tells them apart, too, in half the time.
@@ -189,7 +187,7 @@ class Prototypes:
         from stillwatch.students.warm import unfold
 
         looked_at = min(self.nearest, len(places))
-        layers = dense_layers((looked_at + lesson.x.shape[1], *self.hidden, 1), seed=seed)
+        layers = dense_layers(looked_at + lesson.x.shape[1], self.hidden, seed=seed)
         network = Points(places, axes, lesson.x[lesson.train], looked_at, layers)
         if self.warm:
             network.blur = self.blur

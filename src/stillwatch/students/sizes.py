@@ -5,12 +5,12 @@ Weights are float16: half the room, the same latency, and a fidelity that cannot
 
 from __future__ import annotations
 
-from itertools import pairwise
 from typing import NamedTuple
 
 from stillwatch.errors import StudentError
 from stillwatch.students.additive import Additive
 from stillwatch.students.blend import Blend
+from stillwatch.students.dense import weights
 from stillwatch.students.linear import Linear
 from stillwatch.students.mlp import MLP
 from stillwatch.students.protocol import Learner, Student
@@ -116,17 +116,13 @@ def worth_trying(found: tuple[Choice, ...], columns: int, most_bytes: float | No
 def least_bytes(student: Student, columns: int) -> int:
     """Bytes that the numbers of a student take up, its graph aside."""
     if isinstance(student, MLP) and student.hidden:
-        return (2 if student.half else 4) * _between(columns, *student.hidden)
+        return (2 if student.half else 4) * weights(columns, student.hidden)
     if isinstance(student, Prototypes) and student.points:
         axes = min(columns, MOST_AXES)
-        dense = _between(student.nearest + columns, *student.hidden)
+        dense = weights(student.nearest + columns, student.hidden)
         return (2 if student.half else 4) * (axes * (student.points + columns) + dense)
     if isinstance(student, Blend):
         return least_bytes(student.points, columns) + least_bytes(student.layers, columns)
     if isinstance(student, Trees) and student.trees:
         return _LEAF * student.leaves * student.trees // 2  # boosting may stop early
     return 0
-
-
-def _between(*widths: int) -> int:
-    return sum(a * b for a, b in pairwise(widths))
