@@ -111,7 +111,7 @@ def test_of_a_family_nothing_larger_than_the_first_outside_is_trained(
 
 
 def test_a_size_tells_beforehand_what_cannot_fit(knowledge: Knowledge, exam: Exam) -> None:
-    names = {trial.name for trial in found(sw.Budget(size_kb=20), knowledge, exam).trials}
+    names = {trial.name for trial in found(sw.Budget(size_kb=40), knowledge, exam).trials}
     assert names == {"linear s", "additive s", "mlp 2 x 16", "mlp 2 x 64"}
 
 

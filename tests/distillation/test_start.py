@@ -89,7 +89,7 @@ def test_features_are_the_same_after_a_detour_over_json(old: pa.Table, new: pa.T
 
 def test_unfolding_undoes_folding() -> None:
     rng = np.random.default_rng(0)
-    layers, other = dense_layers((3, 5, 1), seed=0), dense_layers((3, 5, 1), seed=1)
+    layers, other = dense_layers(3, (5,), seed=0), dense_layers(3, (5,), seed=1)
     scales = rng.normal(size=3), rng.uniform(0.5, 2, 3), 0.7, 2.5
     folded = fold(layers, *scales)
     unfold(other, folded, *scales)

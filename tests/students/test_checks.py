@@ -10,6 +10,7 @@ import pytest
 import stillwatch as sw
 from stillwatch.artifact.audit import audit
 from stillwatch.artifact.parity import open_session
+from stillwatch.evaluation.fidelity import spearman
 from stillwatch.graph import Graph
 from stillwatch.knowledge.knowledge import Knowledge
 from stillwatch.students.protocol import Student
@@ -102,6 +103,15 @@ def test_torch_numpy_and_onnxruntime_give_one_score(knowledge: Knowledge) -> Non
     hidden = torch.relu(torch.cat([z, torch.log1p(z**2)], dim=1) @ middle[0] + middle[1])
     x = hidden @ last[0] + last[1]
     np.testing.assert_allclose(x[:, 0].numpy(), student.score(knowledge.x), rtol=1e-5, atol=1e-5)
+
+
+def test_a_distance_along_slanted_axes_is_followed_closely() -> None:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(6_000, 24))
+    away = np.log(np.square(x @ (rng.normal(size=(24, 24)) * np.geomspace(0.1, 3, 24))).sum(axis=1))
+    seen = lesson(x, away, every=5)
+    student = sw.MLP(hidden=(32, 32), steps=400).fit(seen, seed=0)
+    assert spearman(student.score(seen.x[seen.held_out]), away[seen.held_out]) > 0.99  # 0.978 by ReLU alone
 
 
 def test_an_impossible_shape_is_refused() -> None:

@@ -18,7 +18,7 @@ from stillwatch.knowledge.soften import Softener, fit_softener
 from stillwatch.teachers.out_of_fold import TrainingScores
 
 MOST_TRAINING_ROWS = 20_000
-LEAST_SYNTHETIC, MOST_SYNTHETIC = 10_000, 90_000
+LEAST_SYNTHETIC, MOST_SYNTHETIC = 30_000, 90_000
 HELD_OUT = 0.1
 # Share of the synthetic rows to learn from that the second round has where all columns are continuous (decision 14).
 AGAIN = 1 / 3
@@ -143,7 +143,7 @@ def synthetic_rows(rows: int, columns: int) -> int:
     A small table needs as many as a large one, or its student falls short; only a tiny one, of few rows and few columns, is
     spared some of the time.
     """
-    return int(np.clip(20 * (rows * columns - 900), LEAST_SYNTHETIC, MOST_SYNTHETIC))
+    return min(MOST_SYNTHETIC, max(LEAST_SYNTHETIC, 20 * (rows * columns - 900)))
 
 
 def _provenance(
