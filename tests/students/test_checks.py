@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+import torch
 
 import stillwatch as sw
 from stillwatch.artifact.audit import audit
@@ -71,8 +72,6 @@ class TestStudent:
     def test_fitting_leaves_the_knowledge_and_the_global_seed_alone(
         self, name: str, knowledge: Knowledge
     ) -> None:
-        import torch
-
         before, state = knowledge.x.copy(), torch.random.get_rng_state()
         STUDENTS[name]().fit(knowledge, seed=0)
         np.testing.assert_array_equal(knowledge.x, before)
@@ -95,8 +94,6 @@ def test_every_student_that_has_a_name_is_checked() -> None:
 
 
 def test_torch_numpy_and_onnxruntime_give_one_score(knowledge: Knowledge) -> None:
-    import torch
-
     student = sw.MLP(hidden=(16, 16), steps=150).fit(knowledge, seed=0)
     (first, middle, last) = [[torch.from_numpy(part) for part in layer] for layer in student.layers]
     z = torch.from_numpy(knowledge.x) @ first[0] + first[1]
@@ -112,6 +109,16 @@ def test_a_distance_along_slanted_axes_is_followed_closely() -> None:
     seen = lesson(x, away, every=5)
     student = sw.MLP(hidden=(32, 32), steps=400).fit(seen, seed=0)
     assert spearman(student.score(seen.x[seen.held_out]), away[seen.held_out]) > 0.99  # 0.978 by ReLU alone
+
+
+def test_training_is_judged_where_alarms_are() -> None:
+    from stillwatch.students.lesson import Lesson
+
+    x = np.random.default_rng(0).normal(size=(500, 1))
+    learnt = Lesson(lesson(x, x[:, 0] - np.median(x)), seed=0)
+    middle = float((np.median(x) - learnt.shift[0]) / learnt.spread[0])
+    assert learnt.agreement(torch.nn.Threshold(middle, middle)) == pytest.approx(1)
+    assert learnt.agreement(torch.nn.Hardtanh(-9, middle)) == 0
 
 
 def test_an_impossible_shape_is_refused() -> None:
