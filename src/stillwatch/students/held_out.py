@@ -12,6 +12,12 @@ from stillwatch.students.protocol import Student
 _ENOUGH = 200  # real rows in the upper half that count in full; fewer weigh less, for they tell less
 
 
+def above_middle(knowledge: Knowledge) -> NDArray[np.bool_]:
+    """(n,) rows that the teacher puts above the middle of the training rows."""
+    above: NDArray[np.bool_] = knowledge.target > np.median(knowledge.target[knowledge.kind == TRAIN])
+    return above
+
+
 def held_out_agreement(student: Student, knowledge: Knowledge) -> float | None:
     """Rank agreement over the upper half of the real rows held out; None where they are too few."""
     held = knowledge.held_out & (knowledge.kind == TRAIN)
@@ -25,8 +31,9 @@ def agreement(scores: NDArray[np.float32], knowledge: Knowledge) -> float:
     the middle of the real ones. The first is what users see, but rests on few rows where the table is small: it weighs by their
     number. The last reaches to where anomalies lie.
     """
-    asked, kind = (part[knowledge.held_out] for part in (knowledge.target, knowledge.kind))
-    above = asked > np.median(knowledge.target[knowledge.kind == TRAIN])
+    asked, kind, above = (
+        part[knowledge.held_out] for part in (knowledge.target, knowledge.kind, above_middle(knowledge))
+    )
     real, near = kind == TRAIN, kind == NEAR
     found = (
         (min(1.0, real.sum() / (2 * _ENOUGH)), upper_spearman(scores[real], asked[real])),

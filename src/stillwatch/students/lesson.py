@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from stillwatch.evaluation.fidelity import spearman
 from stillwatch.knowledge.knowledge import TRAIN, Knowledge
 from stillwatch.students.dense import Layers, shapes
+from stillwatch.students.held_out import above_middle
 from stillwatch.students.protocol import Progress
 from stillwatch.training.loop import CHECKS, PATIENCE, train
 
@@ -46,7 +47,7 @@ class Lesson:
         self.train = torch.from_numpy(knowledge.kind[learn] == TRAIN)
         self.x = torch.from_numpy((x - self.shift) / self.spread)
         self._targets = torch.from_numpy((target - self.middle) / self.height)
-        judge = _above(knowledge)
+        judge = _judges(knowledge)
         self._unseen = torch.from_numpy((knowledge.x[judge] - self.shift) / self.spread)
         self._asked = knowledge.target[judge]
         self._seed = seed
@@ -92,9 +93,9 @@ class Lesson:
                 yield self.x[chosen], self._targets[chosen]
 
 
-def _above(knowledge: Knowledge) -> NDArray[np.bool_]:
+def _judges(knowledge: Knowledge) -> NDArray[np.bool_]:
     """(n,) rows held out that the teacher puts above the middle of the training rows; all that are held out where few are."""
-    above = knowledge.held_out & (knowledge.target > np.median(knowledge.target[knowledge.kind == TRAIN]))
+    above = knowledge.held_out & above_middle(knowledge)
     return above if above.sum() > 2 else knowledge.held_out
 
 
